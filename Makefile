@@ -1,0 +1,110 @@
+# EVCS: the operations platform for electric-vehicle charging. `make` lists what it can do.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := bin
+TOOLS := $(CURDIR)/$(BIN)/tools
+GOFUMPT_VERSION := v0.12.0
+GOLANGCI_VERSION := v2.15.0
+BENCHSTAT_VERSION := v0.0.0-20260112171951-5abaabe9f1bd
+GORELEASER_VERSION := v2.12.7
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+DATE ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+export CGO_ENABLED ?= 0
+
+FUZZTIME ?= 30s
+KILLS ?= 200
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build evcsd and evcsctl into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/evcsd ./cmd/evcsctl
+
+.PHONY: run
+run: build ## Run evcsd on ./data (SQLite), REST :8080, device port :8085
+	./$(BIN)/evcsd serve --data data
+
+.PHONY: demo
+demo: build ## The main job in a minute: a day of charging with simulated chargers, then the dashboard
+	@go run ./bench/demo -evcsd $(BIN)/evcsd -evcsctl $(BIN)/evcsctl
+
+.PHONY: check
+check: fmt-check vet ## What must pass before a commit: format, vet, architecture, all tests on SQLite
+	go test ./...
+
+.PHONY: fmt-check
+fmt-check: $(TOOLS)/gofumpt
+	@out=$$($(TOOLS)/gofumpt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofumpt-clean:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet:
+	go vet ./...
+
+.PHONY: test
+test: fmt-check vet ## Everything CI runs: both engines, race detector, whole program, CLI scripts, documents, lint
+	CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 scripts/with-postgres go test -race -shuffle=on -timeout 20m ./...
+	$(MAKE) lint
+
+.PHONY: test-postgres
+test-postgres: ## The store and whole-program tests on a throw-away PostgreSQL cluster
+	EVCS_REQUIRE_POSTGRES=1 scripts/with-postgres go test -count=1 ./internal/store/... ./internal/charging/... ./internal/cashier/... ./internal/closing/... ./internal/evcstest/...
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Run golangci-lint at its pinned version (the first build of the tool takes minutes)
+	$(TOOLS)/golangci-lint run ./...
+
+.PHONY: generate
+generate: ## Print docs/openapi.yaml, docs/cli, docs/tui.md keys and other documents from the code
+	go test ./internal/httpapi ./internal/cli ./internal/tui -run 'Document|Docs|Golden' -update
+
+.PHONY: verify
+verify: ## Fail if a printed document differs from the code
+	go test ./internal/httpapi ./internal/cli ./internal/tui -run 'Document|Docs|Golden'
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (30s)
+	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \
+	  for name in $$(grep -h -o '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | sed 's/^func //'); do \
+	    echo "== $$pkg $$name"; go test ./$$pkg -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME); done; done
+
+.PHONY: bench
+bench: build ## Benchmarks and load figures into bench/results (benchstat text)
+	scripts/bench
+
+.PHONY: torture
+torture: build ## Crash test, the long run: KILLS (200) SIGKILLs on SQLite and a quarter of it on PostgreSQL
+	go run ./bench/torture -evcsd $(BIN)/evcsd -engine sqlite -kills $(KILLS)
+	EVCS_TEST_POSTGRES_FSYNC=on scripts/with-postgres go run ./bench/torture -evcsd $(BIN)/evcsd -engine postgres -kills $$(( $(KILLS) / 4 ))
+
+.PHONY: cover
+cover: ## Coverage by package (SQLite)
+	go test -coverprofile=coverage.out ./internal/... && go tool cover -func=coverage.out | tail -1
+
+.PHONY: release-dry
+release-dry: $(TOOLS)/goreleaser ## Build the release archives and packages without publishing
+	$(TOOLS)/goreleaser release --snapshot --clean
+
+.PHONY: migration
+migration: ## Create the next numbered migration: make migration NAME=add_something
+	@test -n "$(NAME)" || { echo "usage: make migration NAME=add_something"; exit 2; }
+	@n=$$(ls migrations/*.sql | sed 's/.*\///; s/_.*//' | sort -n | tail -1); f=migrations/$$(printf '%04d' $$((10#$$n + 1)))_$(NAME).sql; \
+	  echo "-- What and why." > $$f; echo "created $$f"
+
+.PHONY: tools
+tools: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint $(TOOLS)/benchstat ## Install the pinned tools into bin/tools
+
+$(TOOLS)/gofumpt:
+	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+$(TOOLS)/golangci-lint:
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+$(TOOLS)/benchstat:
+	GOBIN=$(TOOLS) go install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
+$(TOOLS)/goreleaser:
+	GOBIN=$(TOOLS) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// conn is what runs SQL: a pool, a transaction, or cached statements over one.
+type conn interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// querier runs the one SQL text on either engine: written with ?, turned into
+// $n for PostgreSQL. what names the doing for errors ("insert order").
+type querier struct {
+	c       conn
+	dollars bool
+}
+
+func (q querier) text(query string) string {
+	if q.dollars {
+		return dollars(query)
+	}
+	return query
+}
+
+// exec runs a statement and returns how many rows it touched.
+func (q querier) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
+	res, err := q.c.ExecContext(ctx, q.text(query), args...)
+	if err != nil {
+		return 0, translate(what, err)
+	}
+	n, err := res.RowsAffected()
+	return n, translate(what, err)
+}
+
+// swap is exec for an update that compares the version: no row is ErrStale.
+func (q querier) swap(ctx context.Context, what, query string, args ...any) error {
+	n, err := q.exec(ctx, what, query, args...)
+	if err == nil && n == 0 {
+		return fmt.Errorf("%s: %w", what, evcs.ErrStale)
+	}
+	return err
+}
+
+// insertID runs an INSERT … RETURNING id.
+func (q querier) insertID(ctx context.Context, what, query string, args ...any) (int64, error) {
+	var id int64
+	err := q.one(ctx, what, sql.ErrNoRows, []any{&id}, query, args...)
+	return id, err
+}
+
+// one scans the only row; when there is none the error is missing, which the
+// noun names.
+func (q querier) one(ctx context.Context, what string, missing error, dest []any, query string, args ...any) error {
+	found := false
+	err := q.each(ctx, what, func(rows *sql.Rows) error {
+		found = true
+		return rows.Scan(dest...)
+	}, query, args...)
+	if err == nil && !found {
+		return missing
+	}
+	return err
+}
+
+// each calls scan for every row.
+func (q querier) each(ctx context.Context, what string, scan func(*sql.Rows) error, query string, args ...any) error {
+	rows, err := q.c.QueryContext(ctx, q.text(query), args...)
+	if err != nil {
+		return translate(what, err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err is what counts
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return translate(what, err)
+		}
+	}
+	return translate(what, rows.Err())
+}
+
+// dollars turns ? into $1, $2, … There is no ? in a literal or a comment of
+// ours. The texts are few, so each is turned once.
+func dollars(query string) string {
+	if done, ok := dollarTexts.Load(query); ok {
+		return done.(string) //nolint:errcheck,forcetypeassert // only strings are stored
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range query {
+		if r == '?' {
+			n++
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(n))
+			continue
+		}
+		b.WriteRune(r)
+	}
+	if strings.Count(query, "?") < dynamicBinds {
+		dollarTexts.Store(query, b.String())
+	}
+	return b.String()
+}
+
+// dollarTexts remembers turned texts. Texts with many binds are built by count
+// and are not worth keeping.
+var dollarTexts sync.Map
+
+const dynamicBinds = 64
+
+// statements prepares each text once. It serves the readers of SQLite (over
+// the pool) and its writer (over the one connection that writes).
+type statements struct {
+	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
+	mu      sync.RWMutex
+	byText  map[string]*sql.Stmt // guarded by mu
+}
+
+const maxStatements = 1000
+
+func newStatements(prepare func(context.Context, string) (*sql.Stmt, error)) *statements {
+	return &statements{prepare: prepare, byText: make(map[string]*sql.Stmt)}
+}
+
+func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	s.mu.RLock()
+	stmt := s.byText[query]
+	s.mu.RUnlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := s.prepare(context.WithoutCancel(ctx), query)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first := s.byText[query]; first != nil {
+		return first, stmt.Close()
+	}
+	if len(s.byText) >= maxStatements {
+		for text, old := range s.byText { // any one: texts built by count are the many
+			delete(s.byText, text)
+			defer old.Close() //nolint:errcheck // in use or not, database/sql closes it when it can
+			break
+		}
+	}
+	s.byText[query] = stmt
+	return stmt, nil
+}
+
+func (s *statements) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, stmt := range s.byText {
+		stmt.Close() //nolint:errcheck // the database is closed next
+	}
+	clear(s.byText)
+}
+
+// ExecContext implements conn.
+func (s *statements) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := s.get(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+// QueryContext implements conn.
+func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := s.get(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}

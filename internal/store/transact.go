@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// attempts is how often Transact runs a function whose rows had moved on.
+const attempts = 4
+
+// Transact runs fn in one transaction, durably committed when it returns nil.
+// When fn returns evcs.ErrStale (somebody else was first) it is run again from
+// the beginning, three times at most, so it must touch nothing but tx and
+// variables that a rerun overwrites. Inside fn only SQL is allowed: on SQLite
+// every writer waits for it, and a Transact inside a Transact waits for itself.
+// A context that ends before fn begins stops it; what has begun is finished.
+func (db *DB) Transact(ctx context.Context, fn func(*Tx) error) error {
+	return db.transact(ctx, true, fn)
+}
+
+// Gather is Transact for what may wait up to 3 ms for company in one commit:
+// meter values and status reports, not money.
+func (db *DB) Gather(ctx context.Context, fn func(*Tx) error) error {
+	return db.transact(ctx, false, fn)
+}
+
+func (db *DB) transact(ctx context.Context, urgent bool, fn func(*Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		emitted := false
+		counted := func(tx *Tx) error {
+			err := fn(tx)
+			emitted = tx.emitted
+			return err
+		}
+		var err error
+		if db.writer != nil {
+			err = db.writer.do(ctx, urgent, counted)
+		} else {
+			err = db.transactPostgres(ctx, counted)
+		}
+		switch {
+		case err == nil:
+			if emitted {
+				db.wake()
+			}
+			return nil
+		case !errors.Is(err, evcs.ErrStale) || attempt == attempts:
+			return err
+		}
+		if err := pause(ctx, time.Duration(attempt)*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// transactPostgres takes a connection with the caller's context and then runs
+// without it: a statement cancelled half-way would cost its connection.
+func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
+	c, err := db.pool.Conn(ctx)
+	if err != nil {
+		return unavailable("connect", err)
+	}
+	defer c.Close() //nolint:errcheck // goes back to the pool
+	own := context.WithoutCancel(ctx)
+	tx, err := c.BeginTx(own, nil)
+	if err != nil {
+		return unavailable("begin", err)
+	}
+	if err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn); err != nil {
+		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
+			return errors.Join(err, fmt.Errorf("rollback: %w", rollback))
+		}
+		return err
+	}
+	return translate("commit", tx.Commit())
+}
+
+// withoutCancel runs every statement without the caller's context.
+type withoutCancel struct{ tx *sql.Tx }
+
+func (w withoutCancel) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return w.tx.ExecContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (w withoutCancel) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return w.tx.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
