@@ -7,7 +7,7 @@ BIN := bin
 TOOLS := $(CURDIR)/$(BIN)/tools
 GOFUMPT_VERSION := v0.12.0
 GOLANGCI_VERSION := v2.15.0
-BENCHSTAT_VERSION := v0.0.0-20260112171951-5abaabe9f1bd
+BENCHSTAT_VERSION := v0.0.0-20260908200009-22c9c6c9d4da
 GORELEASER_VERSION := v2.12.7
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -33,7 +33,7 @@ run: build ## Run evcsd on ./data (SQLite), REST :8080, device port :8085
 
 .PHONY: demo
 demo: build ## The main job in a minute: a day of charging with simulated chargers, then the dashboard
-	@go run ./bench/demo -evcsd $(BIN)/evcsd -evcsctl $(BIN)/evcsctl
+	@go run ./scripts/demo -evcsd $(BIN)/evcsd -evcsctl $(BIN)/evcsctl
 
 .PHONY: check
 check: fmt-check vet ## What must pass before a commit: format, vet, architecture, all tests on SQLite
@@ -49,7 +49,7 @@ vet:
 
 .PHONY: test
 test: fmt-check vet ## Everything CI runs: both engines, race detector, whole program, CLI scripts, documents, lint
-	CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 scripts/with-postgres go test -race -shuffle=on -timeout 20m ./...
+	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 go test -race -shuffle=on -timeout 20m ./...
 	$(MAKE) lint
 
 .PHONY: test-postgres
@@ -100,11 +100,18 @@ migration: ## Create the next numbered migration: make migration NAME=add_someth
 .PHONY: tools
 tools: $(TOOLS)/gofumpt $(TOOLS)/golangci-lint $(TOOLS)/benchstat ## Install the pinned tools into bin/tools
 
+# A tool of the pinned version that is installed already is used as it is.
+define install_tool
+	@mkdir -p $(TOOLS); have=$$(command -v $(1) || true); \
+	if [ -n "$$have" ] && go version -m "$$have" | grep -q "	$(3)	"; then ln -sf "$$have" $(TOOLS)/$(1); \
+	else GOBIN=$(TOOLS) go install $(2)@$(3); fi
+endef
+
 $(TOOLS)/gofumpt:
-	GOBIN=$(TOOLS) go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	$(call install_tool,gofumpt,mvdan.cc/gofumpt,$(GOFUMPT_VERSION))
 $(TOOLS)/golangci-lint:
-	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	$(call install_tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION))
 $(TOOLS)/benchstat:
-	GOBIN=$(TOOLS) go install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT_VERSION)
+	$(call install_tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION))
 $(TOOLS)/goreleaser:
-	GOBIN=$(TOOLS) go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	$(call install_tool,goreleaser,github.com/goreleaser/goreleaser/v2,$(GORELEASER_VERSION))

@@ -39,7 +39,7 @@ var order = []step{
 	{strangers: true, names: "store/storetest chargersim archtest"},
 	{names: "evcstest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
-	{names: "bench/ref bench/probe bench/load bench/torture bench/demo bench"},
+	{names: "scripts/demo bench/ref bench/probe bench/load bench/torture bench"},
 }
 
 // only narrows the order: the whole of what a package may import of ours.
@@ -53,7 +53,7 @@ var only = map[string]string{
 
 // knownTo narrows it from the other end: the only packages that may import one.
 var knownTo = map[string]string{
-	"api":        "httpapi client tui cli evcstest bench/load bench/torture bench/demo",
+	"api":        "httpapi client tui cli evcstest bench/load bench/torture scripts/demo",
 	"migrations": "store store/storetest",
 	"evcstest":   "bench/torture",
 }
