@@ -65,12 +65,16 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return unavailable("connect", err)
 	}
-	defer c.Close() //nolint:errcheck // goes back to the pool
-	own := context.WithoutCancel(ctx)
-	tx, err := c.BeginTx(own, nil)
+	tx, err := c.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
-		return unavailable("begin", err)
+		return errors.Join(unavailable("begin", err), c.Close())
 	}
+	if answerFirst {
+		err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn)
+		go func() { _, _ = tx.Commit(), c.Close() }()
+		return err
+	}
+	defer c.Close() //nolint:errcheck // goes back to the pool
 	if err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn); err != nil {
 		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("rollback: %w", rollback))

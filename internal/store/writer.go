@@ -99,11 +99,21 @@ func (w *writer) write(ctx context.Context) {
 		results := make([]error, len(batch))
 		err := w.commit(ctx, batch, results)
 		last = evcs.Monotonic()
-		for i, j := range batch {
-			if results[i] == nil {
-				results[i] = err // nothing is durable unless the commit is
-			}
-			j.answer <- results[i]
+		answer(batch, results, err)
+	}
+}
+
+// answer tells every member what became of it: its own error, or that of the
+// commit, because nothing is durable unless the commit is.
+func answer(batch []*job, results []error, commit error) {
+	for i, j := range batch {
+		result := results[i]
+		if result == nil {
+			result = commit
+		}
+		select {
+		case j.answer <- result:
+		default: // told already, see answerFirst
 		}
 	}
 }
@@ -160,6 +170,9 @@ func (w *writer) commit(ctx context.Context, batch []*job, results []error) erro
 	}
 	if len(batch) == 1 && results[0] != nil {
 		return w.undo(ctx, nil)
+	}
+	if answerFirst {
+		answer(batch, results, nil)
 	}
 	if _, err := w.stmts.ExecContext(ctx, `COMMIT`); err != nil {
 		return w.undo(ctx, unavailable("commit", err))
