@@ -38,7 +38,7 @@ func parseDecimal(text string, scale int) (int64, error) {
 
 const zeros = "000000000"
 
-// formatDecimal writes n units of 10^-scale with at least least decimals.
+// formatDecimal writes n units of 10^-scale with least decimals or more.
 func formatDecimal(n int64, scale, least int) string {
 	sign := ""
 	u := uint64(n)

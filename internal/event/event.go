@@ -58,7 +58,7 @@ func (r *Relay) Wake() {
 func (r *Relay) Run(ctx context.Context) error {
 	at, err := r.begin(ctx)
 	if err != nil {
-		return nil //nolint:nilerr // the context ended while the store was not there
+		return nil // the context ended while the store was not there
 	}
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()

@@ -74,7 +74,7 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 		go func() { _, _ = tx.Commit(), c.Close() }()
 		return err
 	}
-	defer c.Close() //nolint:errcheck // goes back to the pool
+	defer c.Close() // goes back to the pool
 	if err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn); err != nil {
 		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("rollback: %w", rollback))

@@ -71,7 +71,7 @@ var sqliteTemplate = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir) // a temporary folder
 	path := filepath.Join(dir, "evcs.db")
 	if err := migrate("sqlite:" + path); err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func adminExec(admin, statement string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // a connection for one statement
+	defer db.Close() // a connection for one statement
 	if _, err := db.ExecContext(context.Background(), statement); err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
 	}
