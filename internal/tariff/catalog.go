@@ -1,0 +1,296 @@
+package tariff
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/station"
+	"github.com/evcs/evcs/internal/tenant"
+)
+
+// Tx is the part of a transaction that the catalog needs.
+type Tx interface {
+	Tenants() tenant.Store
+	Stations() station.Store
+	Tariffs() Store
+}
+
+// Catalog is the verbs of billing plans. Each is one transaction with its audit
+// row.
+type Catalog struct {
+	Transact func(ctx context.Context, fn func(Tx) error) error
+	Clock    evcs.Clock
+}
+
+// Create adds a plan at its first revision and freezes its prices. Segments are
+// normalised here. A taken code is 3009, a station of another tenant 1002, too
+// many enabled plans 3011.
+func (c Catalog) Create(ctx context.Context, a *evcs.Actor, p Plan) (*Plan, error) {
+	segments, err := Normalize(p.Segments)
+	if err != nil {
+		return nil, err
+	}
+	if err := tenant.Reach(a, p.Tenant, true); err != nil {
+		return nil, err
+	}
+	var made Plan
+	err = c.Transact(ctx, func(tx Tx) error {
+		made = p
+		made.Segments, made.Revision = segments, 1
+		made.Created, made.Updated = c.Clock.Now(), c.Clock.Now()
+		if err := c.fits(ctx, tx, &made); err != nil {
+			return err
+		}
+		if made.Default {
+			if err := c.unmark(ctx, tx, &made); err != nil {
+				return err
+			}
+		}
+		if err := tx.Tariffs().InsertPlan(ctx, &made); err != nil {
+			return err
+		}
+		if err := c.freeze(ctx, tx, &made); err != nil {
+			return err
+		}
+		if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(made.Tenant), &made); err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, a, &made, "CREATE_BILLING_PLAN", nil)
+	})
+	return &made, err
+}
+
+// fits refuses a taken code, a foreign station and too many enabled plans.
+func (c Catalog) fits(ctx context.Context, tx Tx, p *Plan) error {
+	scope := evcs.Only(p.Tenant)
+	if same, err := tx.Tariffs().PlanByCode(ctx, scope, p.Code); err == nil && same.ID != p.ID {
+		return evcs.With(ErrCodeExists, map[string]any{"code": p.Code})
+	} else if err != nil && !isMissing(err) {
+		return err
+	}
+	if p.Station != 0 {
+		if _, err := tx.Stations().Station(ctx, scope, p.Station); err != nil {
+			return err
+		}
+	}
+	if p.StartDate != "" && p.EndDate != "" && p.EndDate < p.StartDate {
+		return evcs.Invalid(evcs.FieldFault{Field: "effectiveEndDate", Message: "lies before effectiveStartDate"})
+	}
+	if !p.Enabled {
+		return nil
+	}
+	plans, err := tx.Tariffs().Enabled(ctx, scope, p.Station)
+	if err != nil {
+		return err
+	}
+	others := 0
+	for i := range plans {
+		if plans[i].Station == p.Station && plans[i].ID != p.ID {
+			others++
+		}
+	}
+	if others >= maxEnabled {
+		return evcs.With(ErrLimit, map[string]any{"limit": maxEnabled})
+	}
+	return nil
+}
+
+// freeze stores the plan's present prices as the snapshot of its revision.
+func (c Catalog) freeze(ctx context.Context, tx Tx, p *Plan) error {
+	s := Snapshot{
+		Tenant: p.Tenant, Plan: p.ID, PlanCode: p.Code, PlanName: p.Name, Revision: p.Revision, Segments: p.Segments, Fees: p.Fees, Created: p.Updated,
+	}
+	if err := tx.Tariffs().Freeze(ctx, &s); err != nil {
+		return err
+	}
+	p.Snapshot = s.ID
+	return nil
+}
+
+// Update changes a plan; change is given the present one and alters it. When
+// prices changed, the revision is counted up and frozen; running orders keep
+// theirs. want is the version the caller saw, nil: whatever it is (9409).
+func (c Catalog) Update(ctx context.Context, a *evcs.Actor, id evcs.PlanID, want *int64, change func(*Plan) error) (*Plan, error) {
+	var made *Plan
+	err := c.Transact(ctx, func(tx Tx) error {
+		p, err := c.load(ctx, tx, a, id, want)
+		if err != nil {
+			return err
+		}
+		old := *p
+		if err := change(p); err != nil {
+			return err
+		}
+		if p.Segments, err = Normalize(p.Segments); err != nil {
+			return err
+		}
+		if err := c.fits(ctx, tx, p); err != nil {
+			return err
+		}
+		p.Updated = c.Clock.Now()
+		if p.Default && !old.Default {
+			if err := c.unmark(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		if !slices.Equal(old.Segments, p.Segments) || !sameFees(old.Fees, p.Fees) {
+			p.Revision++
+			if err := c.freeze(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(p.Tenant), p); err != nil {
+			return err
+		}
+		made = p
+		return c.audit(ctx, tx, a, p, "UPDATE_BILLING_PLAN", map[string]any{"revision": p.Revision})
+	})
+	return made, err
+}
+
+func sameFees(a, b Fees) bool {
+	return a.IdleFreeMinutes == b.IdleFreeMinutes && a.ParkingFreeMinutes == b.ParkingFreeMinutes &&
+		same(a.IdleMinutePrice, b.IdleMinutePrice) && same(a.IdleMax, b.IdleMax) && same(a.ParkingHourPrice, b.ParkingHourPrice)
+}
+
+func same[T comparable](a, b *T) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+// load finds the plan in the actor's subtree, for a change.
+func (c Catalog) load(ctx context.Context, tx Tx, a *evcs.Actor, id evcs.PlanID, want *int64) (*Plan, error) {
+	p, err := tx.Tariffs().Plan(ctx, evcs.Subtree(a.Tenant), id)
+	if err != nil {
+		return nil, err
+	}
+	if err := tenant.Reach(a, p.Tenant, true); err != nil {
+		return nil, err
+	}
+	if want != nil && *want != p.Version {
+		return nil, evcs.With(evcs.ErrVersion, map[string]any{"currentVersion": p.Version})
+	}
+	return p, nil
+}
+
+// unmark takes the default mark from the plan's rival.
+func (c Catalog) unmark(ctx context.Context, tx Tx, p *Plan) error {
+	rival, err := tx.Tariffs().DefaultPlan(ctx, evcs.Only(p.Tenant), p.Station)
+	if err != nil || rival == nil || rival.ID == p.ID {
+		return err
+	}
+	rival.Default, rival.Updated = false, p.Updated
+	return tx.Tariffs().UpdatePlan(ctx, evcs.Only(p.Tenant), rival)
+}
+
+// Delete removes a plan that nothing uses (3012).
+func (c Catalog) Delete(ctx context.Context, a *evcs.Actor, id evcs.PlanID) error {
+	return c.Transact(ctx, func(tx Tx) error {
+		p, err := c.load(ctx, tx, a, id, nil)
+		if err != nil {
+			return err
+		}
+		chargers, running, err := tx.Tariffs().Uses(ctx, evcs.Only(p.Tenant), id)
+		if err != nil {
+			return err
+		}
+		if chargers+running > 0 {
+			return evcs.With(ErrInUse, map[string]any{"chargers": chargers, "runningOrders": running})
+		}
+		if err := tx.Tariffs().DeletePlan(ctx, evcs.Only(p.Tenant), p, c.Clock.Now()); err != nil {
+			return err
+		}
+		return c.audit(ctx, tx, a, p, "DELETE_BILLING_PLAN", nil)
+	})
+}
+
+// Clone copies a plan, disabled and without the default mark.
+func (c Catalog) Clone(ctx context.Context, a *evcs.Actor, id evcs.PlanID, name, code string, at evcs.StationID) (*Plan, error) {
+	var copied Plan
+	err := c.Transact(ctx, func(tx Tx) error {
+		p, err := c.load(ctx, tx, a, id, nil)
+		copied = Plan{}
+		if p != nil {
+			copied = *p
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	copied.ID, copied.Name, copied.Code, copied.Enabled, copied.Default = 0, name, code, false, false
+	if at != 0 {
+		copied.Station = at
+	}
+	return c.Create(ctx, a, copied)
+}
+
+// MakeDefault gives the plan the mark of its station or tenant, taking it from
+// its rival in the same transaction.
+func (c Catalog) MakeDefault(ctx context.Context, a *evcs.Actor, id evcs.PlanID) (*Plan, error) {
+	return c.Update(ctx, a, id, nil, func(p *Plan) error { p.Default = true; return nil })
+}
+
+// Skipped is a charger that Assign left out, and why.
+type Skipped struct {
+	Charger evcs.ChargerID
+	Reason  string
+}
+
+// Assign sets the plan of chargers, or clears it where it is this one. A charger
+// outside the plan's tenant or station is left out.
+func (c Catalog) Assign(ctx context.Context, a *evcs.Actor, id evcs.PlanID, chargers []evcs.ChargerID, remove bool) (int, []Skipped, error) {
+	assigned := 0
+	var skipped []Skipped
+	err := c.Transact(ctx, func(tx Tx) error {
+		assigned, skipped = 0, nil
+		p, err := c.load(ctx, tx, a, id, nil)
+		if err != nil {
+			return err
+		}
+		for _, charger := range chargers {
+			reason, err := c.assign(ctx, tx, p, charger, remove)
+			if err != nil {
+				return err
+			}
+			if reason != "" {
+				skipped = append(skipped, Skipped{charger, reason})
+				continue
+			}
+			assigned++
+		}
+		return c.audit(ctx, tx, a, p, "ASSIGN_PLAN", map[string]any{"chargerIds": chargers, "unassign": remove})
+	})
+	return assigned, skipped, err
+}
+
+// assign does one charger and says why it was left out, or "".
+func (c Catalog) assign(ctx context.Context, tx Tx, p *Plan, id evcs.ChargerID, remove bool) (string, error) {
+	scope := evcs.Only(p.Tenant)
+	charger, err := tx.Stations().Charger(ctx, scope, id)
+	switch {
+	case isMissing(err):
+		return "NOT_FOUND", nil
+	case err != nil:
+		return "", err
+	case p.Station != 0 && charger.Station != p.Station:
+		return "OTHER_STATION", nil
+	case remove && charger.Plan != p.ID:
+		return "NOT_ASSIGNED", nil
+	case remove:
+		return "", tx.Tariffs().Assign(ctx, scope, id, 0)
+	}
+	return "", tx.Tariffs().Assign(ctx, scope, id, p.ID)
+}
+
+func isMissing(err error) bool {
+	code, _, _ := evcs.Classify(err)
+	return err != nil && (code == evcs.CodePlanNotFound || code == evcs.CodeChargerNotFound)
+}
+
+func (c Catalog) audit(ctx context.Context, tx Tx, a *evcs.Actor, p *Plan, action tenant.Action, details map[string]any) error {
+	return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
+		Target: p.Tenant, TargetType: "BILLING_PLAN", TargetID: strconv.FormatInt(int64(p.ID), 10), Action: action, Details: details, Success: true, At: c.Clock.Now(),
+	})
+}
