@@ -1,0 +1,312 @@
+package charging
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/evcs/evcs/internal/alarm"
+	"github.com/evcs/evcs/internal/command"
+	"github.com/evcs/evcs/internal/device"
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/ledger"
+	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/tariff"
+	"github.com/evcs/evcs/internal/tenant"
+)
+
+// Adoption makes an order of an orphan.
+type Adoption struct {
+	Reason string
+	User   int64
+	Plan   evcs.PlanID // zero: as for any start
+}
+
+// Adopt bills an orphan session: an order of source ADOPTED, held until a
+// person releases it.
+func (e *Engine) Adopt(ctx context.Context, a *evcs.Actor, x *order.Session, q Adoption) (*order.Order, error) {
+	return e.settleOrphan(ctx, a, x, order.Adopted, q, order.Stop{})
+}
+
+func (e *Engine) settleOrphan(ctx context.Context, a *evcs.Actor, old *order.Session, source order.Source, q Adoption, stop order.Stop) (*order.Order, error) {
+	var made *order.Order
+	now := e.Clock.Now()
+	err := e.act(ctx, place{old.Tenant, old.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
+		x, err := tx.Orders().Session(ctx, s.scope(), old.UID)
+		if err != nil {
+			return err
+		}
+		if x.State != order.SessionOrphan {
+			return x.StateError()
+		}
+		how := orphanEnding(x, stop, now)
+		how.by, how.detail, how.hold = a.Name, q.Reason, []order.Anomaly{order.OrphanAdopted}
+		if q.User != 0 {
+			x.User = q.User
+		}
+		x.Anomalies = x.Anomalies.Without(order.NoTariff)
+		r := &running{session: x}
+		if r.order, err = s.newOrder(ctx, tx, x, source, now); err != nil {
+			return err
+		}
+		if q.Plan != 0 {
+			err = s.freeze(ctx, tx, r, q.Plan, now)
+		} else {
+			err = s.freezeIfAny(ctx, tx, r, x.StartedAt)
+		}
+		if err != nil {
+			return err
+		}
+		if err := e.end(ctx, tx, s, r, how, now); err != nil {
+			return err
+		}
+		if err := alarm.Cure(ctx, tx.Alarms(), alarm.OrphanSession, s.tenant, alarm.OfNumber("SESSION", x.ID), a.Name, now); err != nil {
+			return err
+		}
+		made = r.order
+		return audit(ctx, tx, a, tenant.SessionAdopt, x.ID, made, q.Reason, now)
+	})
+	return made, err
+}
+
+// orphanEnding is how an orphan is ended: by what it said itself, else by what
+// the operator says, else by its last reading.
+func orphanEnding(x *order.Session, given order.Stop, now time.Time) ending {
+	if given.Energy != nil || given.Register != nil {
+		return ending{stop: given}
+	}
+	if x.StoppedAt.IsZero() {
+		return ending{stop: estimate(x, now, order.StopForced)}
+	}
+	s := order.Stop{
+		At: x.StoppedAt, Received: x.ReceivedStopAt, Register: x.MeterStop, Energy: x.DeviceEnergy, Reason: x.StopReason, ReasonRaw: x.StopReasonRaw,
+		Digest: x.StopDigest,
+	}
+	if s.Energy == nil && x.MeterStart == nil { // a register alone says nothing about the session
+		energy := x.Energy
+		s.Energy = &energy
+	}
+	return ending{stop: s}
+}
+
+// Closing is what an operator knows about a session whose device is gone.
+type Closing struct {
+	Reason    string
+	MeterStop *evcs.Energy
+	Energy    *evcs.Energy
+	StopTime  time.Time // zero: of the last reading
+}
+
+// Close ends a session whose device is gone, from its last reading unless
+// values are given; the order is marked ESTIMATED. An orphan gets an order. An
+// ended session is 3015.
+func (e *Engine) Close(ctx context.Context, a *evcs.Actor, old *order.Session, q Closing) (*order.Order, error) {
+	now := e.Clock.Now()
+	given := func(x *order.Session) order.Stop {
+		s := estimate(x, now, order.StopForced)
+		if q.MeterStop != nil || q.Energy != nil {
+			s.Register, s.Energy = q.MeterStop, q.Energy
+		}
+		if !q.StopTime.IsZero() {
+			s.At = q.StopTime
+		}
+		return s
+	}
+	if old.State == order.SessionOrphan {
+		return e.settleOrphan(ctx, a, old, order.Adopted, Adoption{Reason: q.Reason}, given(old))
+	}
+	var made *order.Order
+	err := e.act(ctx, place{old.Tenant, old.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
+		r := s.findRunning(old.UID, 0)
+		if r == nil || r.order == nil {
+			x, err := tx.Orders().Session(ctx, s.scope(), old.UID)
+			if err != nil {
+				return err
+			}
+			return x.StateError()
+		}
+		if err := e.end(ctx, tx, s, r, ending{stop: given(r.session), by: a.Name, detail: q.Reason}, now); err != nil {
+			return err
+		}
+		made = r.order
+		return audit(ctx, tx, a, tenant.SessionClose, r.session.ID, made, q.Reason, now)
+	})
+	return made, err
+}
+
+// ToPay releases an ended order for payment, held or not.
+func (e *Engine) ToPay(ctx context.Context, a *evcs.Actor, o *order.Order) (*order.Order, error) {
+	return e.change(ctx, a, o, "ORDER_TO_PAY", "", func(_ Tx, _ *site, o *order.Order, now time.Time) (order.Change, error) {
+		return o.ToPay(true, now)
+	})
+}
+
+// change makes one step of an order in a transaction, with its audit row.
+func (e *Engine) change(ctx context.Context, a *evcs.Actor, old *order.Order, action tenant.Action, detail string,
+	step func(Tx, *site, *order.Order, time.Time) (order.Change, error),
+) (*order.Order, error) {
+	var made *order.Order
+	now := e.Clock.Now()
+	err := e.act(ctx, place{old.Tenant, old.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
+		var err error
+		if made, err = tx.Orders().Order(ctx, s.scope(), old.ID); err != nil {
+			return err
+		}
+		c, err := step(tx, s, made, now)
+		if err != nil || c.None() {
+			return err
+		}
+		c.By = a.Name
+		if c.Detail == "" {
+			c.Detail = detail
+		}
+		if err := order.Record(ctx, tx, made, c); err != nil {
+			return err
+		}
+		return audit(ctx, tx, a, action, int64(made.ID), made, c.Detail, now)
+	})
+	return made, err
+}
+
+// CancelOrder cancels an order. One that charges is cancelled only without
+// energy, and its device is told to stop; what it delivers nevertheless becomes
+// an orphan. free refuses while a payment is alive; nil asks nobody.
+func (e *Engine) CancelOrder(ctx context.Context, a *evcs.Actor, old *order.Order, reason string, free func(context.Context, Tx) error) (*order.Order, error) {
+	var ended *order.Session
+	made, err := e.change(ctx, a, old, tenant.OrderCancel, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
+		ended = nil
+		if free != nil {
+			if err := free(ctx, tx); err != nil {
+				return order.Change{}, err
+			}
+		}
+		before, owed := o.Status, o.Amount-o.PaidAmount
+		c, err := o.Cancel(reason, now)
+		if err != nil || c.None() {
+			return c, err
+		}
+		if before != order.Charging {
+			return c, ledger.Book(ctx, tx.Ledger(), ledger.Waived(o.Tenant, o.ID, now, owed))
+		}
+		r := s.findRunning(o.Session, 0)
+		if r == nil {
+			return c, nil
+		}
+		if r.session.Begun() && !s.charger.Connected {
+			return c, s.charger.OfflineError()
+		}
+		r.session.State, r.session.StoppedAt, r.session.UpdatedAt = order.SessionEnded, now, now
+		if err := tx.Orders().UpdateSession(ctx, s.scope(), r.session); err != nil {
+			return c, err
+		}
+		delete(s.running, r.session.Connector)
+		ended = r.session
+		if err := e.abandon(ctx, tx, s, o.Session, now); err != nil {
+			return c, err
+		}
+		return c, s.occupy(ctx, tx, r.session.Connector, 0, now)
+	})
+	if err == nil && ended != nil && ended.Begun() {
+		e.tellToStop(ctx, place{ended.Tenant, ended.Charger}, ended.Connector, device.StartAnswer{Session: ended.UID, Transaction: ended.ID})
+	}
+	return made, err
+}
+
+// abandon ends the commands of a session that is cancelled.
+func (e *Engine) abandon(ctx context.Context, tx Tx, s *site, session string, now time.Time) error {
+	open, err := tx.Commands().OpenCommands(ctx, s.scope(), s.place.id)
+	if err != nil {
+		return err
+	}
+	for _, c := range open {
+		if c.Session != session {
+			continue
+		}
+		c.State, c.Reason, c.EndedAt = command.Cancelled, "order cancelled", now
+		if err := s.saveCommand(ctx, tx, c, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Adjust sets the discount of an ended order.
+func (e *Engine) Adjust(ctx context.Context, a *evcs.Actor, old *order.Order, discount evcs.Money, reason string, free func(context.Context, Tx) error) (*order.Order, error) {
+	return e.change(ctx, a, old, tenant.OrderAdjust, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
+		if free != nil {
+			if err := free(ctx, tx); err != nil {
+				return order.Change{}, err
+			}
+		}
+		lines, err := tx.Orders().Lines(ctx, s.scope(), o.ID)
+		if err != nil {
+			return order.Change{}, err
+		}
+		before := ledgerBill(o)
+		c, lines, err := o.Adjust(discount, reason, lines, now)
+		if err != nil {
+			return c, err
+		}
+		if err := tx.Orders().SetLines(ctx, o, lines); err != nil {
+			return c, err
+		}
+		return c, ledger.Book(ctx, tx.Ledger(), ledger.Rebilled(o.Tenant, o.ID, now, before, ledgerBill(o), o.Version))
+	})
+}
+
+// Reprice prices a held order anew with a plan. A dry run changes nothing. It
+// returns the order, its lines, and the amount before.
+func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, plan evcs.PlanID, reason string, dry bool) (*order.Order, []tariff.Line, evcs.Money, error) {
+	var lines []tariff.Line
+	var amount evcs.Money
+	errDry := evcs.NewError(evcs.CodeInternalError, "a dry run ends here")
+	var tried *order.Order
+	made, err := e.change(ctx, a, old, tenant.OrderReprice, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
+		x, err := tx.Orders().Session(ctx, s.scope(), o.Session)
+		if err != nil {
+			return order.Change{}, err
+		}
+		r := &running{session: x, order: &order.Order{}}
+		if err := s.freeze(ctx, tx, r, plan, now); err != nil {
+			return order.Change{}, err
+		}
+		points, err := curve(ctx, tx, x)
+		if err != nil {
+			return order.Change{}, err
+		}
+		bill, err := s.bill(r, points)
+		if err != nil {
+			return order.Change{}, err
+		}
+		before := ledgerBill(o)
+		amount, lines = o.Amount, bill.Lines
+		c, err := o.Reprice(r.order.Plan, r.order.Snapshot, bill, now)
+		if err != nil {
+			return c, err
+		}
+		if dry {
+			tried = o
+			return order.Change{}, errDry
+		}
+		if err := tx.Orders().SetLines(ctx, o, lines); err != nil {
+			return c, err
+		}
+		return c, ledger.Book(ctx, tx.Ledger(), ledger.Rebilled(o.Tenant, o.ID, now, before, ledgerBill(o), o.Version))
+	})
+	if dry && tried != nil {
+		return tried, lines, amount, nil
+	}
+	return made, lines, amount, err
+}
+
+// audit records what a person did to a session or an order.
+func audit(ctx context.Context, tx Tx, a *evcs.Actor, action tenant.Action, id int64, o *order.Order, detail string, now time.Time) error {
+	kind := "ORDER"
+	if action == tenant.SessionAdopt || action == tenant.SessionClose {
+		kind = "SESSION"
+	}
+	return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
+		At: now, Action: action, Target: o.Tenant, TargetType: kind, TargetID: strconv.FormatInt(id, 10), Success: true,
+		Details: map[string]any{"orderNo": o.No, "detail": detail},
+	})
+}

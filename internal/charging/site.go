@@ -1,0 +1,203 @@
+package charging
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/evcs/evcs/internal/command"
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/station"
+	"github.com/evcs/evcs/internal/tariff"
+	"github.com/evcs/evcs/internal/tenant"
+)
+
+// site is one charger with everything its messages are judged by.
+type site struct {
+	place
+	chain      tenant.Chain
+	settings   tenant.Settings
+	zone       *time.Location
+	station    *station.Station
+	charger    *station.Charger
+	connectors []*station.Connector
+	running    map[int]*running // by connector: the open order or session
+	touched    []evcs.CommandID // commands of this transaction
+}
+
+// running is a session that goes on, with its order.
+type running struct {
+	session  *order.Session
+	order    *order.Order
+	snapshot *tariff.Snapshot // nil: no tariff
+	points   []tariff.Point   // the first and last reading of each quarter of an hour
+	told     time.Time        // the last session.meter event
+}
+
+// site is a copy of what is remembered, or what the store says.
+func (e *Engine) site(ctx context.Context, tx Tx, known *site, who place) (*site, error) {
+	if known != nil {
+		return known.clone(), nil
+	}
+	s := &site{place: who, running: make(map[int]*running)}
+	var err error
+	if s.charger, err = tx.Stations().Charger(ctx, who.scope(), who.id); err != nil {
+		return nil, err
+	}
+	if s.connectors, err = tx.Stations().Connectors(ctx, who.scope(), who.id); err != nil {
+		return nil, err
+	}
+	if s.station, err = tx.Stations().Station(ctx, who.scope(), s.charger.Station); err != nil {
+		return nil, err
+	}
+	if s.chain, err = tx.Tenants().Chain(ctx, who.tenant); err != nil {
+		return nil, err
+	}
+	s.settings = s.chain.Settings()
+	s.zone = s.station.Zone(s.settings.Zone())
+	list, err := tx.Orders().RunningSessions(ctx, who.scope(), who.id)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range list {
+		if s.running[x.Connector], err = s.load(ctx, tx, x); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *site) load(ctx context.Context, tx Tx, x *order.Session) (*running, error) {
+	r := &running{session: x}
+	var err error
+	if r.order, err = tx.Orders().OrderBySession(ctx, s.scope(), x.UID); err != nil && !errors.Is(err, order.ErrNotFound) {
+		return nil, err
+	}
+	if r.order != nil && r.order.Snapshot != 0 {
+		if r.snapshot, err = tx.Tariffs().Snapshot(ctx, s.scope(), r.order.Snapshot); err != nil {
+			return nil, err
+		}
+	}
+	curve, err := tx.Orders().Curve(ctx, x)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range curve {
+		r.point(p)
+	}
+	return r, nil
+}
+
+// quarter is the grid of tariff boundaries.
+const quarter = 15 * time.Minute
+
+// point adds a reading to what pricing needs: between boundaries only the
+// first and the last of each quarter matter.
+func (r *running) point(x evcs.Sample) {
+	p := tariff.Point{At: x.At, Energy: x.Energy}
+	if n := len(r.points); n >= 2 && r.points[n-2].At.Truncate(quarter).Equal(p.At.Truncate(quarter)) {
+		r.points = append(r.points[:n-1:n-1], p) // a copy: the memory of a failed transaction is not ours
+		return
+	}
+	r.points = append(r.points[:len(r.points):len(r.points)], p)
+}
+
+func (s *site) clone() *site {
+	c := *s
+	c.touched = nil
+	charger := *s.charger
+	c.charger = &charger
+	c.connectors = make([]*station.Connector, len(s.connectors))
+	for i, x := range s.connectors {
+		v := *x
+		c.connectors[i] = &v
+	}
+	c.running = make(map[int]*running, len(s.running))
+	for no, r := range s.running {
+		v := *r
+		session := *r.session
+		v.session = &session
+		if r.order != nil {
+			o := *r.order
+			v.order = &o
+		}
+		c.running[no] = &v
+	}
+	return &c
+}
+
+// connector finds a connector, or 2005.
+func (s *site) connector(no int) (*station.Connector, error) {
+	for _, c := range s.connectors {
+		if c.No == no {
+			return c, nil
+		}
+	}
+	return nil, station.ConnectorMissing(s.place.id, no)
+}
+
+// busy reports the first running session of the connectors, lowest first; nil
+// when there is none.
+func (s *site) busy() *running {
+	numbers := make([]int, 0, len(s.running))
+	for no := range s.running {
+		numbers = append(numbers, no)
+	}
+	slices.Sort(numbers)
+	for _, no := range numbers {
+		return s.running[no]
+	}
+	return nil
+}
+
+// findRunning finds a running session by its public id or its number.
+func (s *site) findRunning(uid string, number int64) *running {
+	for _, r := range s.running {
+		if uid != "" && r.session.UID == uid || number > 0 && r.session.ID == number {
+			return r
+		}
+	}
+	return nil
+}
+
+// event is the envelope of an event about the charger.
+func (s *site) event(kind string, connector int, at time.Time, data any) evcs.Event {
+	raw, _ := json.Marshal(data) //nolint:errcheck,errchkjson // maps of plain values
+	return evcs.Event{
+		Type: kind, Time: at, Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Connector: connector, Data: raw,
+	}
+}
+
+// sessionEvent is the envelope of an event about a session.
+func (s *site) sessionEvent(kind string, x *order.Session, o *order.Order, at time.Time, data any) evcs.Event {
+	ev := s.event(kind, x.Connector, at, data)
+	ev.Session = x.UID
+	if o != nil {
+		ev.Order, ev.OrderNo = o.ID, o.No
+	}
+	return ev
+}
+
+// saveCommand writes a command and its event, and remembers to wake its
+// waiters after the commit.
+func (s *site) saveCommand(ctx context.Context, tx Tx, c *command.Command, at time.Time) error {
+	if err := tx.Commands().UpdateCommand(ctx, s.scope(), c); err != nil {
+		return err
+	}
+	s.touched = append(s.touched, c.ID)
+	return tx.Emit(ctx, c.Event(at))
+}
+
+// number is a new order number of the tenant's day.
+func (s *site) number(ctx context.Context, tx Tx, at time.Time) (string, error) {
+	day := order.DayOf(at, s.settings.Zone())
+	n, err := tx.Orders().NextNumber(ctx, s.tenant, day)
+	if err != nil {
+		return "", fmt.Errorf("number an order: %w", err)
+	}
+	return order.Number(day, n), nil
+}
