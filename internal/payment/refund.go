@@ -1,0 +1,84 @@
+package payment
+
+import (
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// RefundStatus is a state of a refund, contract §9.1.
+type RefundStatus int
+
+// The states of a refund; the last two are final.
+const (
+	RefundProcessing RefundStatus = 1
+	RefundSuccess    RefundStatus = 2
+	RefundFailed     RefundStatus = 3
+)
+
+// String is the contract's name of the state.
+func (s RefundStatus) String() string {
+	switch s {
+	case RefundProcessing:
+		return "PROCESSING"
+	case RefundSuccess:
+		return "SUCCESS"
+	case RefundFailed:
+		return "FAILED"
+	}
+	return "UNKNOWN"
+}
+
+// Why the daemon refunds by itself.
+const (
+	AutomaticDuplicate = "DUPLICATE_PAYMENT"
+	AutomaticLate      = "LATE_PAYMENT"
+)
+
+// Refund gives back a payment, or part of it, through the payment's channel.
+type Refund struct {
+	ID              evcs.RefundID
+	Tenant          evcs.TenantID
+	RefundNo        string
+	Payment         evcs.PaymentID
+	TradeNo         string
+	Order           evcs.OrderID
+	Amount          evcs.Money
+	Status          RefundStatus
+	Reason          string
+	Channel         string
+	ChannelRefundNo string
+	Automatic       string // "" when somebody asked for it
+	FailureCode     string
+	FailureMessage  string
+	RequestedBy     string
+	RequestKey      string
+	AcceptedAt      time.Time // the channel's acceptance
+	SuccessAt       time.Time
+	NextQueryAt     time.Time
+	Queries         int
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	Version         int64
+}
+
+// Done takes the channel's word that the money went back. It reports whether
+// that was news; a refund that failed for good stays so.
+func (r *Refund) Done(channelNo string, acceptedAt, at time.Time) bool {
+	if r.Status != RefundProcessing {
+		return false
+	}
+	r.Status, r.ChannelRefundNo, r.AcceptedAt, r.SuccessAt = RefundSuccess, channelNo, acceptedAt, at
+	r.UpdatedAt, r.NextQueryAt = at, time.Time{}
+	return true
+}
+
+// Fail takes the channel's word that the money will not go back.
+func (r *Refund) Fail(code, message string, at time.Time) bool {
+	if r.Status != RefundProcessing {
+		return false
+	}
+	r.Status, r.FailureCode, r.FailureMessage = RefundFailed, code, message
+	r.UpdatedAt, r.NextQueryAt = at, time.Time{}
+	return true
+}

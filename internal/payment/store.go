@@ -1,0 +1,123 @@
+package payment
+
+import (
+	"context"
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// Store keeps payments, refunds, merchant accounts and the inbox. Update
+// methods compare the version (evcs.ErrStale) and raise it in the struct;
+// Insert methods fill in the id; an insert that meets a unique index is stale.
+type Store interface {
+	Books
+	Desk
+	Requests
+}
+
+// Requests find what a caller's idempotency key made; zero when nothing.
+type Requests interface {
+	PaymentOf(ctx context.Context, scope evcs.Scope, key string) (evcs.PaymentID, error)
+	// RefundOf answers the refund's number.
+	RefundOf(ctx context.Context, scope evcs.Scope, key string) (string, error)
+}
+
+// ErrLive is 3013: the order has a payment that may still be paid.
+var ErrLive = evcs.NewError(evcs.CodeOrderHasPayment, "the order has a live payment")
+
+// CheckNoLive refuses (3013) when a payment of the order may still be paid.
+func CheckNoLive(ctx context.Context, s Books, scope evcs.Scope, o evcs.OrderID) error {
+	list, err := s.OfOrder(ctx, scope, o)
+	if err != nil {
+		return err
+	}
+	for _, p := range list {
+		if p.Status.Live() {
+			return evcs.With(ErrLive, map[string]any{"tradeNo": p.TradeNo})
+		}
+	}
+	return nil
+}
+
+// Books are the payments and refunds.
+type Books interface {
+	Insert(ctx context.Context, scope evcs.Scope, p *Payment) error
+	Update(ctx context.Context, scope evcs.Scope, p *Payment) error
+	Payment(ctx context.Context, scope evcs.Scope, id evcs.PaymentID) (Payment, error)
+	ByTrade(ctx context.Context, scope evcs.Scope, tradeNo string) (Payment, error)
+	// OfOrder lists the payments of an order, oldest first.
+	OfOrder(ctx context.Context, scope evcs.Scope, o evcs.OrderID) ([]Payment, error)
+	InsertRefund(ctx context.Context, scope evcs.Scope, r *Refund) error
+	UpdateRefund(ctx context.Context, scope evcs.Scope, r *Refund) error
+	Refund(ctx context.Context, scope evcs.Scope, refundNo string) (Refund, error)
+	// Refunds lists the refunds of a payment, oldest first.
+	Refunds(ctx context.Context, scope evcs.Scope, p evcs.PaymentID) ([]Refund, error)
+	Note(ctx context.Context, scope evcs.Scope, e Event) error
+}
+
+// Desk is what surrounds the books: accounts, callbacks, due work. The methods
+// without a scope serve callbacks and jobs, which belong to no tenant yet.
+type Desk interface {
+	Merchant(ctx context.Context, scope evcs.Scope, id MerchantID) (Merchant, error)
+	// EnabledMerchant is the account for new payments; ErrNotConfigured.
+	EnabledMerchant(ctx context.Context, scope evcs.Scope, channel string) (Merchant, error)
+	MerchantByToken(ctx context.Context, channel, token string) (Merchant, error)
+	InsertMerchant(ctx context.Context, scope evcs.Scope, m *Merchant) error
+	UpdateMerchant(ctx context.Context, scope evcs.Scope, m *Merchant) error
+	// Keep stores a callback once per event id and account and reports whether
+	// it was new; when it was not, it fills in the outcome it had.
+	Keep(ctx context.Context, scope evcs.Scope, c *Callback) (bool, error)
+	// Settle records what became of a kept callback.
+	Settle(ctx context.Context, scope evcs.Scope, c Callback) error
+	// ClaimPayments takes up to n payments whose query is due and puts their
+	// next query at until, so that no other node takes them.
+	ClaimPayments(ctx context.Context, now, until time.Time, n int) ([]Payment, error)
+	// ClaimRefunds does the same for refunds.
+	ClaimRefunds(ctx context.Context, now, until time.Time, n int) ([]Refund, error)
+}
+
+// Callback is a notification in the inbox: raw, once per event.
+type Callback struct {
+	ID         int64
+	Tenant     evcs.TenantID
+	Channel    string
+	Merchant   MerchantID
+	EventID    string
+	ReceivedAt time.Time
+	Header     string
+	Body       []byte
+	Outcome    string
+	TradeNo    string
+}
+
+// SandboxTrade is a row of the sandbox channel's own books: what the pretended
+// bank knows of a payment or a refund.
+type SandboxTrade struct {
+	Number    string // ours
+	Tenant    evcs.TenantID
+	Refund    bool
+	Parent    string // of a refund: the payment's number
+	ChannelNo string
+	Amount    evcs.Money
+	State     TradeState
+	Outcome   string
+	NotifyAt  time.Time // zero: nothing to notify
+	Notified  int
+	DoneAt    time.Time
+	CreatedAt time.Time
+	Version   int64
+}
+
+// SandboxBooks keep the sandbox channel's trades.
+type SandboxBooks interface {
+	InsertTrade(ctx context.Context, scope evcs.Scope, t *SandboxTrade) error
+	UpdateTrade(ctx context.Context, scope evcs.Scope, t *SandboxTrade) error
+	Trade(ctx context.Context, scope evcs.Scope, number string) (SandboxTrade, error)
+	// RefundsOf lists the refunds of a payment's number.
+	RefundsOf(ctx context.Context, scope evcs.Scope, number string) ([]SandboxTrade, error)
+	// TradesDone lists what was paid or refunded in [from, to), by number.
+	TradesDone(ctx context.Context, scope evcs.Scope, from, to time.Time) ([]SandboxTrade, error)
+	// TradesDue lists up to n trades with a notification due, whoever's.
+	TradesDue(ctx context.Context, now time.Time, n int) ([]SandboxTrade, error)
+}
