@@ -228,6 +228,10 @@ type Credential struct {
 	// compare in constant time. Nil: the device showed no secret (OCPP security
 	// profile 0, which the charger must allow together with allowCidr).
 	Verify func(secret string) bool
+	// Settling: the device only reports what has happened (a stop, meter values,
+	// a status). It must prove who it is, but a disabled charger (2007) or a
+	// blocked tenant (5004, 5005) does not refuse it: that energy was delivered.
+	Settling bool
 }
 
 // The refusals of a Gate.
