@@ -661,6 +661,7 @@ CREATE TABLE journal (
 );
 CREATE UNIQUE INDEX journal_key ON journal (tenant_id, key);
 CREATE INDEX journal_time ON journal (tenant_id, at);
+CREATE INDEX journal_order ON journal (order_id) WHERE order_id <> 0;
 
 CREATE TABLE postings (
     entry_id BIGINT NOT NULL REFERENCES journal (id),
@@ -727,6 +728,7 @@ CREATE TABLE payments (
 );
 CREATE UNIQUE INDEX payments_trade ON payments (trade_no);
 CREATE UNIQUE INDEX payments_live ON payments (order_id) WHERE status IN (0, 1);
+CREATE UNIQUE INDEX payments_request ON payments (tenant_id, request_key) WHERE request_key IS NOT NULL;
 CREATE UNIQUE INDEX payments_settles ON payments (order_id) WHERE settles;
 CREATE INDEX payments_order ON payments (order_id);
 CREATE INDEX payments_tenant ON payments (tenant_id, id);
@@ -760,6 +762,7 @@ CREATE TABLE refunds (
     failure_code TEXT,
     failure_message TEXT,
     requested_by TEXT NOT NULL,
+    request_key TEXT,
     accepted_at BIGINT NOT NULL, -- the channel's acceptance
     success_at BIGINT NOT NULL,
     next_query_at BIGINT NOT NULL,
@@ -770,6 +773,7 @@ CREATE TABLE refunds (
     CHECK (amount > 0)
 );
 CREATE UNIQUE INDEX refunds_no ON refunds (refund_no);
+CREATE UNIQUE INDEX refunds_request ON refunds (tenant_id, request_key) WHERE request_key IS NOT NULL;
 CREATE INDEX refunds_payment ON refunds (payment_id);
 CREATE INDEX refunds_tenant ON refunds (tenant_id, id);
 CREATE INDEX refunds_done ON refunds (tenant_id, channel, accepted_at);

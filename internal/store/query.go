@@ -167,18 +167,18 @@ func (s *statements) close() {
 
 // ExecContext implements conn.
 func (s *statements) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := s.get(ctx, query)
+	stmt, err := s.get(ctx, query) //nolint:sqlclosecheck // kept, that is the point
 	if err != nil {
 		return nil, err
 	}
-	return stmt.ExecContext(ctx, args...) //nolint:sqlclosecheck // kept, that is the point
+	return stmt.ExecContext(ctx, args...)
 }
 
 // QueryContext implements conn.
 func (s *statements) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := s.get(ctx, query)
+	stmt, err := s.get(ctx, query) //nolint:sqlclosecheck // kept, that is the point
 	if err != nil {
 		return nil, err
 	}
-	return stmt.QueryContext(ctx, args...) //nolint:sqlclosecheck // kept, that is the point
+	return stmt.QueryContext(ctx, args...)
 }

@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/tariff"
+)
+
+// Orders keeps orders and sessions.
+type Orders struct{ q querier }
+
+// Orders keeps orders and sessions in the transaction.
+func (tx *Tx) Orders() order.Store { return Orders{tx.q} }
+
+// Orders reads orders and sessions.
+func (r Reader) Orders() Orders { return Orders(r) }
+
+// orderColumns reads a running order's energy and duration from its session,
+// which is always up to the last reading.
+const orderColumns = `o.id, o.tenant_id, o.order_no, o.station_id, o.station_name, o.charger_id, o.charger_code, o.connector_no,
+	o.session_id, o.session_uid, o.user_ref, o.user_name, o.id_tag, o.status, o.start_state, o.source, o.started_at, o.ended_at,
+	CASE WHEN o.status = 0 THEN COALESCE((SELECT s.energy FROM sessions s WHERE s.id = o.session_id AND s.tenant_id = o.tenant_id), o.energy) ELSE o.energy END,
+	CASE WHEN o.status = 0 THEN COALESCE((SELECT s.seconds FROM sessions s WHERE s.id = o.session_id AND s.tenant_id = o.tenant_id), o.seconds) ELSE o.seconds END,
+	o.plan_id, o.snapshot_id, o.electricity_amount, o.service_amount, o.parking_amount, o.idle_amount, o.discount_amount, o.amount,
+	o.paid_amount, o.refunded_amount, o.payment_id, o.trade_no, o.payment_method, o.paid_at, o.sandbox, o.stop_reason, o.cancel_reason,
+	o.stop_requested_at, o.held, o.anomalies, o.estimated, o.created_at, o.updated_at, o.version`
+
+// scanOrder reads orderColumns and what follows them.
+func scanOrder(r row, more ...any) (*order.Order, error) {
+	o := new(order.Order)
+	var userName, idTag, tradeNo, method, stopReason, cancelReason sql.NullString
+	var started, ended, paid, requested, created, updated int64
+	var anomalies string
+	err := r.Scan(append([]any{
+		&o.ID, &o.Tenant, &o.No, &o.Station, &o.StationName, &o.Charger, &o.ChargerCode, &o.Connector,
+		&o.SessionID, &o.Session, &o.User, &userName, &idTag, &o.Status, &o.StartState, &o.Source, &started, &ended,
+		&o.Energy, &o.Seconds,
+		&o.Plan, &o.Snapshot, &o.ElectricityAmount, &o.ServiceAmount, &o.ParkingAmount, &o.IdleAmount, &o.DiscountAmount, &o.Amount,
+		&o.PaidAmount, &o.RefundedAmount, &o.Payment, &tradeNo, &method, &paid, &o.Sandbox, &stopReason, &cancelReason,
+		&requested, &o.Held, &anomalies, &o.Estimated, &created, &updated, &o.Version,
+	}, more...)...)
+	o.UserName, o.IDTag, o.TradeNo, o.PaymentMethod = userName.String, idTag.String, tradeNo.String, method.String
+	o.StopReason, o.CancelReason = stopReason.String, cancelReason.String
+	o.StartedAt, o.EndedAt, o.PaidAt = evcs.FromMillis(started), evcs.FromMillis(ended), evcs.FromMillis(paid)
+	o.StopRequestedAt, o.CreatedAt, o.UpdatedAt = evcs.FromMillis(requested), evcs.FromMillis(created), evcs.FromMillis(updated)
+	o.Anomalies = order.ParseAnomalies(anomalies)
+	return o, err
+}
+
+// textOrNull is NULL for an empty text.
+func textOrNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// Order finds an order in the scope.
+func (s Orders) Order(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (*order.Order, error) {
+	return s.oneOrder(ctx, scope, evcs.With(order.ErrNotFound, map[string]any{"orderId": id}), `o.id = ?`, id)
+}
+
+// OrderBySession finds the order of a session in the scope.
+func (s Orders) OrderBySession(ctx context.Context, scope evcs.Scope, uid string) (*order.Order, error) {
+	return s.oneOrder(ctx, scope, evcs.With(order.ErrNotFound, map[string]any{"sessionId": uid}), `o.session_uid = ?`, uid)
+}
+
+// OrderByNo finds an order by its number in the scope; the oldest when several
+// tenants of the scope use the number.
+func (s Orders) OrderByNo(ctx context.Context, scope evcs.Scope, no string) (*order.Order, error) {
+	return s.oneOrder(ctx, scope, evcs.With(order.ErrNotFound, map[string]any{"orderNo": no}), `o.order_no = ?`, no)
+}
+
+func (s Orders) oneOrder(ctx context.Context, scope evcs.Scope, missing error, cond string, arg any) (*order.Order, error) {
+	in, tenant := scopeCond("o.tenant_id", scope)
+	var found *order.Order
+	err := s.q.each(ctx, "read order", func(rows *sql.Rows) (err error) {
+		found, err = scanOrder(rows)
+		return err
+	}, `SELECT `+orderColumns+` FROM orders o WHERE `+cond+` AND `+in+` ORDER BY o.id LIMIT 1`, arg, tenant)
+	if err == nil && found == nil {
+		return nil, missing
+	}
+	return found, err
+}
+
+// InsertOrder gives the order its id.
+func (s Orders) InsertOrder(ctx context.Context, o *order.Order) error {
+	id, err := s.q.insertID(ctx, "insert order", `
+		INSERT INTO orders (tenant_id, order_no, station_id, station_name, charger_id, charger_code, connector_no, session_id, session_uid,
+			user_ref, user_name, id_tag, status, start_state, source, started_at, ended_at, energy, seconds, plan_id, snapshot_id,
+			electricity_amount, service_amount, parking_amount, idle_amount, discount_amount, amount, paid_amount, refunded_amount,
+			payment_id, trade_no, payment_method, paid_at, sandbox, stop_reason, cancel_reason, stop_requested_at, held, anomalies,
+			estimated, created_at, updated_at, version)
+		VALUES (`+binds(43)+`) RETURNING id`,
+		o.Tenant, o.No, o.Station, o.StationName, o.Charger, o.ChargerCode, o.Connector, o.SessionID, o.Session,
+		o.User, textOrNull(o.UserName), textOrNull(o.IDTag), o.Status, o.StartState, o.Source, evcs.Millis(o.StartedAt), evcs.Millis(o.EndedAt),
+		o.Energy, o.Seconds, o.Plan, o.Snapshot,
+		o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount, o.IdleAmount, o.DiscountAmount, o.Amount, o.PaidAmount, o.RefundedAmount,
+		o.Payment, textOrNull(o.TradeNo), textOrNull(o.PaymentMethod), evcs.Millis(o.PaidAt), o.Sandbox, textOrNull(o.StopReason),
+		textOrNull(o.CancelReason), evcs.Millis(o.StopRequestedAt), o.Held, o.Anomalies.String(),
+		o.Estimated, evcs.Millis(o.CreatedAt), evcs.Millis(o.UpdatedAt), 1)
+	o.ID, o.Version = evcs.OrderID(id), 1
+	return err
+}
+
+// UpdateOrder compares the version and counts it up.
+func (s Orders) UpdateOrder(ctx context.Context, scope evcs.Scope, o *order.Order) error {
+	in, tenant := scopeCond("tenant_id", scope)
+	err := s.q.swap(ctx, "update order", `
+		UPDATE orders SET session_id = ?, user_ref = ?, user_name = ?, id_tag = ?, status = ?, start_state = ?, started_at = ?, ended_at = ?,
+			energy = ?, seconds = ?, plan_id = ?, snapshot_id = ?, electricity_amount = ?, service_amount = ?, parking_amount = ?,
+			idle_amount = ?, discount_amount = ?, amount = ?, paid_amount = ?, refunded_amount = ?, payment_id = ?, trade_no = ?,
+			payment_method = ?, paid_at = ?, sandbox = ?, stop_reason = ?, cancel_reason = ?, stop_requested_at = ?, held = ?,
+			anomalies = ?, estimated = ?, updated_at = ?, version = version + 1
+		WHERE id = ? AND version = ? AND `+in,
+		o.SessionID, o.User, textOrNull(o.UserName), textOrNull(o.IDTag), o.Status, o.StartState, evcs.Millis(o.StartedAt), evcs.Millis(o.EndedAt),
+		o.Energy, o.Seconds, o.Plan, o.Snapshot, o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount,
+		o.IdleAmount, o.DiscountAmount, o.Amount, o.PaidAmount, o.RefundedAmount, o.Payment, textOrNull(o.TradeNo),
+		textOrNull(o.PaymentMethod), evcs.Millis(o.PaidAt), o.Sandbox, textOrNull(o.StopReason), textOrNull(o.CancelReason),
+		evcs.Millis(o.StopRequestedAt), o.Held, o.Anomalies.String(), o.Estimated, evcs.Millis(o.UpdatedAt),
+		o.ID, o.Version, tenant)
+	if err == nil {
+		o.Version++
+	}
+	return err
+}
+
+// Lines lists the lines of an order.
+func (s Orders) Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]tariff.Line, error) {
+	in, tenant := scopeCond("tenant_id", scope)
+	var lines []tariff.Line
+	err := s.q.each(ctx, "read order lines", func(rows *sql.Rows) error {
+		l, err := scanLine(rows)
+		lines = append(lines, l)
+		return err
+	}, `SELECT kind, period_kind, from_at, to_at, energy, energy_price, service_price, minutes, minute_price,
+			electricity_amount, service_amount, amount, reason
+		FROM order_lines WHERE order_id = ? AND `+in+` ORDER BY line_no`, id, tenant)
+	return lines, err
+}
+
+// SetLines replaces the lines of an order.
+func (s Orders) SetLines(ctx context.Context, o *order.Order, lines []tariff.Line) error {
+	if _, err := s.q.exec(ctx, "delete order lines", `DELETE FROM order_lines WHERE order_id = ? AND tenant_id = ?`, o.ID, o.Tenant); err != nil {
+		return err
+	}
+	for i, l := range lines {
+		args := append([]any{o.ID, i + 1, o.Tenant}, lineValues(l)...)
+		if _, err := s.q.exec(ctx, "insert order line", `
+			INSERT INTO order_lines (order_id, line_no, tenant_id, kind, period_kind, from_at, to_at, energy, energy_price, service_price,
+				minutes, minute_price, electricity_amount, service_amount, amount, reason)
+			VALUES (`+binds(16)+`)`, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Note adds a line to an order's timeline.
+func (s Orders) Note(ctx context.Context, e order.Entry) error {
+	_, err := s.q.exec(ctx, "insert timeline entry", `
+		INSERT INTO order_timeline (tenant_id, order_id, at, event, from_status, to_status, by_whom, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.Tenant, e.Order, evcs.Millis(e.At), e.Event, e.From, e.To, e.By, e.Detail)
+	return err
+}
+
+// Timeline lists what happened to an order, oldest first.
+func (s Orders) Timeline(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]order.Entry, error) {
+	in, tenant := scopeCond("tenant_id", scope)
+	var list []order.Entry
+	err := s.q.each(ctx, "read timeline", func(rows *sql.Rows) error {
+		e := order.Entry{Order: id}
+		var at int64
+		err := rows.Scan(&e.Tenant, &at, &e.Event, &e.From, &e.To, &e.By, &e.Detail)
+		e.At = evcs.FromMillis(at)
+		list = append(list, e)
+		return err
+	}, `SELECT tenant_id, at, event, from_status, to_status, by_whom, detail FROM order_timeline WHERE order_id = ? AND `+in+` ORDER BY id`, id, tenant)
+	return list, err
+}
+
+// NextNumber is the running number of a tenant's day, from 1.
+func (s Orders) NextNumber(ctx context.Context, tenant evcs.TenantID, day string) (int64, error) {
+	var n int64
+	err := s.q.one(ctx, "next order number", sql.ErrNoRows, []any{&n}, `
+		INSERT INTO order_numbers (tenant_id, day, next) VALUES (?, ?, 1)
+		ON CONFLICT (tenant_id, day) DO UPDATE SET next = order_numbers.next + 1 RETURNING next`, tenant, day)
+	return n, err
+}
+
+// Unpaid is the oldest order of the driver that waits for money; zero when
+// there is none.
+func (s Orders) Unpaid(ctx context.Context, scope evcs.Scope, user int64) (evcs.OrderID, error) {
+	in, tenant := scopeCond("tenant_id", scope)
+	var id evcs.OrderID
+	err := s.q.one(ctx, "look for unpaid orders", nil, []any{&id},
+		`SELECT id FROM orders WHERE user_ref = ? AND status = 10 AND `+in+` ORDER BY id LIMIT 1`, user, tenant)
+	return id, err
+}

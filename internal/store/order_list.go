@@ -1,0 +1,196 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/order"
+)
+
+// OrderFilter narrows a list of orders; zero fields keep all. Times are
+// milliseconds.
+type OrderFilter struct {
+	Station   evcs.StationID
+	Charger   evcs.ChargerID
+	Connector int
+	User      int64
+	Statuses  []order.Status
+	Session   string
+	No        string // contains
+	From, To  int64  // start
+	PaidFrom  int64
+	PaidTo    int64
+	Held      *bool
+	Anomaly   string
+	City      string
+}
+
+func (w OrderFilter) filter(scope evcs.Scope) filter {
+	var f filter
+	f.scope("o.tenant_id", scope)
+	if w.Station != 0 {
+		f.add("o.station_id = ?", w.Station)
+	}
+	if w.Charger != 0 {
+		f.add("o.charger_id = ?", w.Charger)
+	}
+	if w.Connector != 0 {
+		f.add("o.connector_no = ?", w.Connector)
+	}
+	if w.User != 0 {
+		f.add("o.user_ref = ?", w.User)
+	}
+	among(&f, "o.status", w.Statuses)
+	f.exact("o.session_uid", w.Session)
+	f.contains(w.No, "o.order_no")
+	f.within("o.started_at", w.From, w.To)
+	f.within("o.paid_at", w.PaidFrom, w.PaidTo)
+	if w.Held != nil {
+		f.add("o.held = ?", *w.Held)
+	}
+	if w.Anomaly != "" {
+		f.add(`',' || o.anomalies || ',' LIKE ?`, "%,"+w.Anomaly+",%")
+	}
+	if w.City != "" {
+		f.add("o.station_id IN (SELECT st.id FROM stations st WHERE st.city = ?)", w.City)
+	}
+	return f
+}
+
+// ListedOrder is an order with the name of its tenant.
+type ListedOrder struct {
+	*order.Order
+	TenantName string
+}
+
+var orderListing = listing[ListedOrder]{
+	what: "list orders", columns: orderColumns + `, COALESCE(t.name, '')`, from: "orders o LEFT JOIN tenants t ON t.id = o.tenant_id", id: "o.id",
+	scan: func(r row) (ListedOrder, error) {
+		var x ListedOrder
+		var err error
+		x.Order, err = scanOrder(r, &x.TenantName)
+		return x, err
+	},
+	sorts: map[string]sortColumn{
+		"orderId": {expr: "o.id"}, "startTime": {expr: "o.started_at"}, "endTime": {expr: "o.ended_at"}, "paidTime": {expr: "o.paid_at"},
+		"amount": {expr: "o.amount"}, "energy": {expr: "o.energy"}, "createTime": {expr: "o.created_at"},
+	},
+}
+
+// OrderPage lists orders.
+func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w OrderFilter, r evcs.PageRequest) (evcs.Page[ListedOrder], error) {
+	return page(ctx, s.q, orderListing, w.filter(scope), r)
+}
+
+// CityFigures are the orders of one city.
+type CityFigures struct {
+	Province, City   string
+	Orders, Stations int64
+	Energy           evcs.Energy
+	Amount, NetPaid  evcs.Money
+}
+
+// ByCity sums orders that are not cancelled by the city of their station, for
+// starts in [from, to) milliseconds, most orders first.
+func (s Orders) ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([]CityFigures, error) {
+	in, tenant := scopeCond("o.tenant_id", scope)
+	var list []CityFigures
+	err := s.q.each(ctx, "sum orders by city", func(rows *sql.Rows) error {
+		var c CityFigures
+		err := rows.Scan(&c.Province, &c.City, &c.Orders, &c.Stations, &c.Energy, &c.Amount, &c.NetPaid)
+		list = append(list, c)
+		return err
+	}, `SELECT COALESCE(st.province, '') AS province, COALESCE(st.city, '') AS city, COUNT(*) AS orders, COUNT(DISTINCT o.station_id),
+			CAST(COALESCE(SUM(o.energy), 0) AS BIGINT), CAST(COALESCE(SUM(o.amount), 0) AS BIGINT),
+			CAST(COALESCE(SUM(o.paid_amount - o.refunded_amount), 0) AS BIGINT)
+		FROM orders o LEFT JOIN stations st ON st.id = o.station_id
+		WHERE o.status <> 2 AND o.started_at >= ? AND o.started_at < ? AND `+in+`
+		GROUP BY COALESCE(st.province, ''), COALESCE(st.city, '') ORDER BY orders DESC, province, city`, from, to, tenant)
+	return list, err
+}
+
+// SessionFilter narrows a list of sessions; zero fields keep all. Times are
+// milliseconds.
+type SessionFilter struct {
+	Station   evcs.StationID
+	Charger   evcs.ChargerID
+	Connector int
+	User      int64
+	States    []order.State
+	Anomaly   string
+	From, To  int64 // start
+}
+
+// ListedSession is a session with the number of its order.
+type ListedSession struct {
+	*order.Session
+	OrderNo string
+}
+
+var sessionListing = listing[ListedSession]{
+	what: "list sessions", columns: sessionColumns + `, COALESCE(o.order_no, '')`,
+	from: "sessions s LEFT JOIN orders o ON o.id = s.order_id AND o.tenant_id = s.tenant_id", id: "s.id",
+	scan: func(r row) (ListedSession, error) {
+		var x ListedSession
+		var err error
+		x.Session, err = scanSession(r, &x.OrderNo)
+		return x, err
+	},
+	sorts: map[string]sortColumn{"startTime": {expr: "s.started_at"}, "stopTime": {expr: "s.stopped_at"}, "createTime": {expr: "s.created_at"}},
+}
+
+// SessionPage lists sessions.
+func (s Orders) SessionPage(ctx context.Context, scope evcs.Scope, w SessionFilter, r evcs.PageRequest) (evcs.Page[ListedSession], error) {
+	var f filter
+	f.scope("s.tenant_id", scope)
+	if w.Station != 0 {
+		f.add("s.station_id = ?", w.Station)
+	}
+	if w.Charger != 0 {
+		f.add("s.charger_id = ?", w.Charger)
+	}
+	if w.Connector != 0 {
+		f.add("s.connector_no = ?", w.Connector)
+	}
+	if w.User != 0 {
+		f.add("s.user_ref = ?", w.User)
+	}
+	among(&f, "s.state", w.States)
+	if w.Anomaly != "" {
+		f.add(`',' || s.anomalies || ',' LIKE ?`, "%,"+w.Anomaly+",%")
+	}
+	f.within("s.started_at", w.From, w.To)
+	return page(ctx, s.q, sessionListing, f, r)
+}
+
+// ListedSession finds a session by its public id in the scope, with the number
+// of its order.
+func (s Orders) ListedSession(ctx context.Context, scope evcs.Scope, uid string) (ListedSession, error) {
+	var f filter
+	f.scope("s.tenant_id", scope)
+	f.add("s.uid = ?", uid)
+	list, err := all(ctx, s.q, sessionListing, f)
+	if err == nil && len(list) == 0 {
+		return ListedSession{}, order.SessionMissing(uid)
+	}
+	if err != nil {
+		return ListedSession{}, err
+	}
+	return list[len(list)-1], nil
+}
+
+// ListedOrder finds an order in the scope, with the name of its tenant.
+func (s Orders) ListedOrder(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (ListedOrder, error) {
+	var f filter
+	f.scope("o.tenant_id", scope)
+	f.add("o.id = ?", id)
+	list, err := all(ctx, s.q, orderListing, f)
+	if err == nil && len(list) == 0 {
+		return ListedOrder{}, evcs.With(order.ErrNotFound, map[string]any{"orderId": id})
+	}
+	if err != nil {
+		return ListedOrder{}, err
+	}
+	return list[0], nil
+}
