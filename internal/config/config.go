@@ -1,0 +1,238 @@
+// Package config turns defaults, a file, the environment and flags, in this
+// order, into one checked set of settings. An unknown key is a fault, and all
+// faults are reported at once.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is every setting of evcsd, under the names of contract §1.11.
+type Config struct {
+	// DataDir holds the database of SQLite, the keys and the logs.
+	DataDir   string    `koanf:"dataDir" doc:"Directory of the database, the keys and the logs"`
+	Database  Database  `koanf:"database"`
+	Server    Server    `koanf:"server"`
+	Auth      Auth      `koanf:"auth"`
+	Internal  Internal  `koanf:"internal"`
+	Metrics   Metrics   `koanf:"metrics"`
+	Debug     Debug     `koanf:"debug"`
+	Device    Device    `koanf:"device"`
+	Logs      Logs      `koanf:"logs"`
+	Events    Events    `koanf:"events"`
+	CORS      CORS      `koanf:"cors"`
+	RateLimit RateLimit `koanf:"rateLimit"`
+	Payment   Payment   `koanf:"payment"`
+	Admin     Admin     `koanf:"admin"`
+	Node      string    `koanf:"node" doc:"Name of this node; empty: host name and data directory"`
+}
+
+// Database says where the data is.
+type Database struct {
+	URL         string `koanf:"url" doc:"sqlite:PATH or postgres://...; empty: evcs.db in the data directory"`
+	Connections int    `koanf:"connections" doc:"Most connections; 0: 4 readers on SQLite, 16 on PostgreSQL"`
+}
+
+// Server says where evcsd listens.
+type Server struct {
+	REST         string       `koanf:"rest" doc:"Address of the REST listener"`
+	Device       string       `koanf:"device" doc:"Address of the device listener"`
+	TLS          TLS          `koanf:"tls"`
+	TrustedProxy TrustedProxy `koanf:"trustedProxy"`
+}
+
+// TLS are the certificate and key of both listeners.
+type TLS struct {
+	Cert string `koanf:"cert" doc:"Certificate file; empty: no TLS"`
+	Key  string `koanf:"key" doc:"Key file"`
+}
+
+// TrustedProxy says whose identity headers are honoured.
+type TrustedProxy struct {
+	CIDRs  []string `koanf:"cidrs" doc:"Peers whose identity headers are honoured"`
+	Secret string   `koanf:"secret" secret:"true" doc:"What such a peer sends in X-Proxy-Secret"`
+}
+
+// Auth are the settings of sign-ins.
+type Auth struct {
+	JWTSecret  string        `koanf:"jwtSecret" secret:"true" doc:"At least 32 bytes; empty: a key made in the data directory"`
+	SealingKey string        `koanf:"sealingKey" secret:"true" doc:"64 hexadecimal digits that seal stored secrets; empty: a key made in the data directory"`
+	AccessTTL  time.Duration `koanf:"accessTtl" doc:"Life of an access token"`
+	RefreshTTL time.Duration `koanf:"refreshTtl" doc:"Life of a refresh token"`
+	RefreshMax time.Duration `koanf:"refreshMax" doc:"Longest life of a sign-in"`
+}
+
+// Internal guards /internal.
+type Internal struct {
+	Token     string   `koanf:"token" secret:"true" doc:"At least 32 characters; empty: /internal is closed"`
+	AllowCIDR []string `koanf:"allowCidr" doc:"Peers that may use it"`
+}
+
+// Metrics guards /metrics.
+type Metrics struct {
+	AllowCIDR []string `koanf:"allowCidr" doc:"Peers that may read metrics without a credential"`
+}
+
+// Debug opens the protocol debugging operations.
+type Debug struct {
+	Protocol struct {
+		Enabled bool `koanf:"enabled" doc:"Open /debug/protocol for simulated chargers"`
+	} `koanf:"protocol"`
+}
+
+// Device are the settings of the device port.
+type Device struct {
+	OfflineAfter time.Duration `koanf:"offlineAfter" doc:"Silence after which a charger is offline"`
+}
+
+// Logs are the settings of the local logs.
+type Logs struct {
+	Level    string        `koanf:"level" doc:"debug, info, warn or error"`
+	Format   string        `koanf:"format" doc:"text or json"`
+	MaxBytes int64         `koanf:"maxBytes" doc:"Most bytes of kept logs"`
+	MaxAge   time.Duration `koanf:"maxAge" doc:"Longest age of kept logs"`
+}
+
+// Events are the settings of the event stream.
+type Events struct {
+	Retention time.Duration `koanf:"retention" doc:"How long events can be replayed"`
+}
+
+// CORS names the web origins that may call.
+type CORS struct {
+	Origins []string `koanf:"origins" doc:"Allowed origins"`
+}
+
+// RateLimit bounds what callers may do; 0 is off.
+type RateLimit struct {
+	TenantPerSecond int `koanf:"tenantPerSecond" doc:"API requests per second of a tenant"`
+	TenantBurst     int `koanf:"tenantBurst" doc:"Burst of the same"`
+	LoginPerMinute  int `koanf:"loginPerMinute" doc:"Failed sign-ins per minute of an address"`
+	DevicePerSecond int `koanf:"devicePerSecond" doc:"Messages per second of a charger"`
+}
+
+// Payment are the settings of the payment channels.
+type Payment struct {
+	Sandbox bool `koanf:"sandbox" doc:"Offer the sandbox channel, whose money is not real"`
+	// CallbackBase is the public address that channels call back.
+	CallbackBase string `koanf:"callbackBase" doc:"Public base URL of payment callbacks"`
+}
+
+// Admin is the first administrator.
+type Admin struct {
+	Password     string `koanf:"password" secret:"true" doc:"Password of admin@tenant1 on the first start; empty: made and printed once"`
+	PasswordFile string `koanf:"passwordFile" doc:"File that holds it"`
+}
+
+// Defaults is evcsd without any setting.
+func Defaults() Config {
+	loopback := []string{"127.0.0.0/8", "::1/128"}
+	return Config{
+		DataDir:  "data",
+		Server:   Server{REST: ":8080", Device: ":8085", TrustedProxy: TrustedProxy{CIDRs: []string{}}},
+		Auth:     Auth{AccessTTL: 2 * time.Hour, RefreshTTL: 7 * 24 * time.Hour, RefreshMax: 30 * 24 * time.Hour},
+		Internal: Internal{AllowCIDR: loopback},
+		Metrics:  Metrics{AllowCIDR: slices.Clone(loopback)},
+		Device:   Device{OfflineAfter: 5 * time.Minute},
+		Logs:     Logs{Level: "info", Format: "text", MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour},
+		Events:   Events{Retention: 72 * time.Hour},
+		CORS:     CORS{Origins: []string{}},
+		RateLimit: RateLimit{
+			TenantPerSecond: 5000, TenantBurst: 10_000, LoginPerMinute: 30, DevicePerSecond: 100,
+		},
+		Payment: Payment{Sandbox: true},
+	}
+}
+
+// Check returns every fault of the settings, joined.
+func (c Config) Check() error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s %s", key, fmt.Sprintf(format, args...)))
+	}
+	if c.DataDir == "" {
+		fault("dataDir", "must not be empty")
+	}
+	if u := c.Database.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
+		fault("database.url", "must begin with sqlite: or postgres://")
+	}
+	if n := len(c.Auth.JWTSecret); n > 0 && n < 32 {
+		fault("auth.jwtSecret", "must have at least 32 bytes")
+	}
+	if k := c.Auth.SealingKey; k != "" && (len(k) != 64 || strings.Trim(k, "0123456789abcdefABCDEF") != "") {
+		fault("auth.sealingKey", "must be 64 hexadecimal digits")
+	}
+	if n := len(c.Internal.Token); n > 0 && n < 32 {
+		fault("internal.token", "must have at least 32 characters")
+	}
+	if (c.Server.TLS.Cert == "") != (c.Server.TLS.Key == "") {
+		fault("server.tls", "needs both cert and key")
+	}
+	if len(c.Server.TrustedProxy.CIDRs) > 0 && c.Server.TrustedProxy.Secret == "" {
+		fault("server.trustedProxy.secret", "must be set with cidrs")
+	}
+	for _, d := range []struct {
+		key string
+		d   time.Duration
+	}{
+		{"auth.accessTtl", c.Auth.AccessTTL},
+		{"auth.refreshTtl", c.Auth.RefreshTTL},
+		{"auth.refreshMax", c.Auth.RefreshMax},
+		{"device.offlineAfter", c.Device.OfflineAfter},
+		{"events.retention", c.Events.Retention},
+		{"logs.maxAge", c.Logs.MaxAge},
+	} {
+		if d.d <= 0 {
+			fault(d.key, "must be longer than 0")
+		}
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Logs.Level) {
+		fault("logs.level", "must be debug, info, warn or error")
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Logs.Format) {
+		fault("logs.format", "must be text or json")
+	}
+	for key, list := range map[string][]string{
+		"internal.allowCidr": c.Internal.AllowCIDR, "metrics.allowCidr": c.Metrics.AllowCIDR, "server.trustedProxy.cidrs": c.Server.TrustedProxy.CIDRs,
+	} {
+		if _, err := Prefixes(list); err != nil {
+			fault(key, "%v", err)
+		}
+	}
+	for key, n := range map[string]int{
+		"rateLimit.tenantPerSecond": c.RateLimit.TenantPerSecond, "rateLimit.tenantBurst": c.RateLimit.TenantBurst,
+		"rateLimit.loginPerMinute": c.RateLimit.LoginPerMinute, "rateLimit.devicePerSecond": c.RateLimit.DevicePerSecond,
+		"database.connections": c.Database.Connections,
+	} {
+		if n < 0 {
+			fault(key, "must not be negative")
+		}
+	}
+	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {
+		fault("admin", "takes either password or passwordFile")
+	}
+	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(faults...)
+}
+
+// Prefixes reads networks; a bare address is a network of one.
+func Prefixes(list []string) ([]netip.Prefix, error) {
+	nets := make([]netip.Prefix, 0, len(list))
+	for _, text := range list {
+		if a, err := netip.ParseAddr(text); err == nil {
+			nets = append(nets, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network", text)
+		}
+		nets = append(nets, p.Masked())
+	}
+	return nets, nil
+}
