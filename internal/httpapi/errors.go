@@ -1,0 +1,158 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/evcs/evcs/internal/api"
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+var (
+	errUnauthenticated = evcs.NewError(evcs.CodeUnauthenticated, "no usable credential")
+	errForbidden       = evcs.NewError(evcs.CodePermissionDenied, "the permission is missing")
+	errMustChange      = evcs.NewError(evcs.CodePasswordChangeRequired, "the password must be changed first")
+	errNoRoute         = evcs.NewError(evcs.CodeRouteNotFound, "no such path")
+	errMethod          = evcs.NewError(evcs.CodeMethodNotAllowed, "the path has no such method")
+	errBodyTooLarge    = evcs.NewError(evcs.CodeBodyTooLarge, "the body is over its bound")
+	errMediaType       = evcs.NewError(evcs.CodeUnsupportedMediaType, "the media type is not taken")
+	errTooMany         = evcs.NewError(evcs.CodeRateLimited, "over the rate limit")
+	errSlowBody        = evcs.NewError(evcs.CodeValidationFailed, "the body did not arrive in time")
+	errNoTenantContext = evcs.NewError(evcs.CodeTenantContextMissing, "an identity header is missing")
+)
+
+// failure is a refusal on its way out: the error envelope with its status.
+type failure struct {
+	status int
+	code   evcs.Code
+	body   api.Failure
+}
+
+// Error implements error.
+func (f *failure) Error() string { return f.code.Name() }
+
+// GetStatus implements huma.StatusError.
+func (f *failure) GetStatus() int { return f.status }
+
+// MarshalJSON writes the envelope.
+func (f *failure) MarshalJSON() ([]byte, error) { return json.Marshal(f.body) }
+
+// fail is the one function from an error to its answer. What is unclassified
+// is logged here, with the trace id, and leaves as 9999 without its text.
+func (x *exchange) fail(ctx context.Context, err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	code, data, detail := evcs.Classify(err)
+	if errors.Is(err, evcs.ErrStale) && code == evcs.CodeInternalError {
+		code = evcs.CodeServiceUnavailable // the reruns were used up: try again
+	}
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		code, data, detail = evcs.CodeServiceUnavailable, nil, evcs.Detail{}
+	}
+	x.note(ctx, code, err)
+	text := detail.ZH
+	if x.english {
+		text = detail.EN
+	}
+	return x.failure(code, text, data)
+}
+
+// note remembers why a request failed for its one log line.
+func (x *exchange) note(ctx context.Context, code evcs.Code, err error) {
+	x.code, x.cause = code, err
+	if code.Status() >= http.StatusInternalServerError && code == evcs.CodeInternalError {
+		x.s.cfg.Log.ErrorContext(ctx, "request failed", slog.String("operation", x.operationID()), slog.Any("error", err))
+	}
+}
+
+func (x *exchange) failure(code evcs.Code, detail string, data map[string]any) *failure {
+	message := code.Text(x.english)
+	if detail != "" {
+		message += ":" + detail
+		if x.english {
+			message = code.Text(true) + ": " + detail
+		}
+	}
+	var raw json.RawMessage
+	if data != nil {
+		text, err := json.Marshal(data)
+		if err == nil {
+			raw = text
+		}
+	}
+	if raw == nil {
+		raw = json.RawMessage("null")
+	}
+	if after, ok := data["retryAfter"].(int); ok {
+		x.w.Header().Set("Retry-After", strconv.Itoa(after))
+	}
+	return &failure{status: code.Status(), code: code, body: api.Failure{
+		Code: int(code), Message: message, Data: raw, Timestamp: api.At(x.s.cfg.Clock.Now()), Path: x.path, TraceID: x.trace,
+	}}
+}
+
+// humaFailure words what the library refuses: 9400 with every fault, ours and
+// its own.
+func humaFailure(x *exchange, status int, msg string, errs []error) huma.StatusError {
+	if x == nil {
+		return &failure{status: status, code: evcs.CodeInternalError}
+	}
+	for _, err := range errs {
+		if f, ok := errors.AsType[*failure](err); ok {
+			return f
+		}
+	}
+	if status >= http.StatusInternalServerError {
+		return x.fail(x.r.Context(), errors.Join(errs...))
+	}
+	for _, err := range errs {
+		if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+			x.addFault(d.Location, d.Message)
+		} else if err != nil {
+			x.addFault("", err.Error())
+		}
+	}
+	if len(x.found) == 0 {
+		x.addFault("body", msg)
+	}
+	return x.fail(x.r.Context(), x.faults())
+}
+
+// addFault collects a fault of the request. location is huma's, such as
+// "body.connectors[0].type"; only the first fault of a field is kept.
+func (x *exchange) addFault(location, message string) {
+	where, field, _ := strings.Cut(location, ".")
+	if where != "body" && where != "query" && where != "path" && where != "header" {
+		field = location
+	}
+	if field == "" {
+		field = where
+	}
+	if name, ok := strings.CutPrefix(message, "expected required property "); ok {
+		name, _, _ = strings.Cut(name, " ")
+		message = "is required"
+		if field == "body" {
+			field = name
+		} else {
+			field += "." + name
+		}
+	}
+	if where == "body" && (x.bodyBroken || field == "body" && len(x.found) > 0) {
+		return
+	}
+	if !slices.ContainsFunc(x.found, func(f evcs.FieldFault) bool { return f.Field == field }) {
+		x.found = append(x.found, evcs.FieldFault{Field: field, Message: message})
+	}
+}
+
+// faults is 9400 with the faults found so far, nil when there are none.
+func (x *exchange) faults() error { return evcs.Invalid(x.found...) }

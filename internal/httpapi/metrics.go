@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics is the registry behind /metrics, with the names of contract §17.3.
+// Every label has a closed set of values.
+type Metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	counters map[string]*prometheus.CounterVec
+}
+
+// NewMetrics makes the registry.
+func NewMetrics() *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), counters: make(map[string]*prometheus.CounterVec)}
+	m.requests = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "evcs_http_request_duration_seconds", Help: "Requests by path template, method and status class.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	}, []string{"endpoint", "method", "status"})
+	m.registry.MustRegister(m.requests, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, c := range []struct {
+		name, help string
+		labels     []string
+	}{
+		{"evcs_order_created_total", "Orders created.", nil},
+		{"evcs_order_start_failed_total", "Starts that failed.", []string{"reason"}},
+		{"evcs_order_stopped_total", "Sessions ended.", nil},
+		{"evcs_order_held_total", "Orders held for review.", []string{"anomaly"}},
+		{"evcs_device_messages_total", "Messages of chargers.", []string{"protocol", "direction", "result"}},
+		{"evcs_command_total", "Commands by type and state.", []string{"type", "state"}},
+		{"evcs_payment_total", "Payments by channel and result.", []string{"channel", "result"}},
+		{"evcs_payment_amount_fen_total", "Paid amounts in fen.", []string{"channel"}},
+		{"evcs_refund_total", "Refunds by channel and result.", []string{"channel", "result"}},
+		{"evcs_callback_total", "Payment callbacks.", []string{"channel", "result"}},
+		{"evcs_reconciliation_runs_total", "Reconciliation runs.", []string{"channel", "status"}},
+		{"evcs_auth_failures_total", "Refused credentials.", []string{"reason"}},
+	} {
+		counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: c.name, Help: c.help}, c.labels)
+		m.counters[c.name] = counter
+		m.registry.MustRegister(counter)
+		if len(c.labels) == 0 {
+			counter.WithLabelValues().Add(0)
+		}
+	}
+	return m
+}
+
+// Request implements Meter.
+func (m *Metrics) Request(endpoint, method string, status int, seconds float64) {
+	m.requests.WithLabelValues(endpoint, method, strconv.Itoa(status/100)+"xx").Observe(seconds)
+}
+
+// Add counts; labels must be the counter's, in their order. An unknown name is
+// ignored.
+func (m *Metrics) Add(name string, n float64, labels ...string) {
+	if c := m.counters[name]; c != nil {
+		if counter, err := c.GetMetricWithLabelValues(labels...); err == nil {
+			counter.Add(n)
+		}
+	}
+}
+
+// Gauge is a figure that is measured when it is asked for.
+type Gauge struct {
+	Name, Help, Label string
+	Read              func() map[string]float64 // by label value; "" without label
+}
+
+// Gauges adds figures.
+func (m *Metrics) Gauges(list ...Gauge) {
+	for _, g := range list {
+		m.registry.MustRegister(gauge{g})
+	}
+}
+
+// gauge is a prometheus.Collector.
+type gauge struct{ Gauge }
+
+func (g gauge) desc() *prometheus.Desc {
+	var labels []string
+	if g.Label != "" {
+		labels = []string{g.Label}
+	}
+	return prometheus.NewDesc(g.Name, g.Help, labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (g gauge) Describe(out chan<- *prometheus.Desc) { out <- g.desc() }
+
+// Collect implements prometheus.Collector.
+func (g gauge) Collect(out chan<- prometheus.Metric) {
+	for value, n := range g.Read() {
+		if g.Label == "" {
+			out <- prometheus.MustNewConstMetric(g.desc(), prometheus.GaugeValue, n)
+			continue
+		}
+		out <- prometheus.MustNewConstMetric(g.desc(), prometheus.GaugeValue, n, value)
+	}
+}
+
+// Handler writes the Prometheus text.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}

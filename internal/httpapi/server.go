@@ -1,0 +1,237 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humamux"
+	"github.com/gorilla/mux"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// Guard says who a credential belongs to. It refuses with 6003, 6004, 6006,
+// 5002, 5004 or 5005.
+type Guard interface {
+	Authenticate(ctx context.Context, bearer, address string) (*evcs.Actor, error)
+}
+
+// Proxies is what a Guard offers besides when identity headers of a trusted
+// proxy may be honoured (§3.3).
+type Proxies interface {
+	Impersonate(ctx context.Context, user evcs.UserID, tenant evcs.TenantID, address string) (*evcs.Actor, error)
+}
+
+// Tree answers for the tenants below another.
+type Tree interface {
+	// Below reports whether t is tenant under itself or anywhere below it.
+	Below(ctx context.Context, under, t evcs.TenantID) (bool, error)
+}
+
+// Crossings audits reads and writes across layers of the tree (§1.8).
+type Crossings interface {
+	CrossedRead(ctx context.Context, a *evcs.Actor, operation string, target evcs.TenantID)
+}
+
+// Replays keeps the answers of requests with an Idempotency-Key (§1.7).
+type Replays interface {
+	// Begin claims a key for a request with this digest. A status other than
+	// zero is the stored answer. It refuses with 9410 and 9411.
+	Begin(ctx context.Context, tenant evcs.TenantID, operation, key, digest string) (status int, body []byte, err error)
+	// Keep stores the answer, for ever or for 24 h.
+	Keep(ctx context.Context, tenant evcs.TenantID, operation, key string, status int, body []byte, forever bool) error
+	// Release gives the key back: the answer is not to be kept.
+	Release(ctx context.Context, tenant evcs.TenantID, operation, key string) error
+}
+
+// Meter counts requests for the metrics.
+type Meter interface {
+	Request(endpoint, method string, status int, seconds float64)
+}
+
+// Config is what a Server is made of. A nil Tree, Crossings, Replays or Meter
+// leaves out what it serves; the document can be printed without any.
+type Config struct {
+	Clock     evcs.Clock
+	Log       *slog.Logger
+	Guard     Guard
+	Tree      Tree
+	Crossings Crossings
+	Replays   Replays
+	Meter     Meter
+	Version   string
+	// Internal guards /internal (§17.1); an empty token closes it.
+	InternalToken string
+	InternalCIDR  []netip.Prefix
+	// ProxyCIDR and ProxySecret: whose identity headers are honoured.
+	ProxyCIDR   []netip.Prefix
+	ProxySecret string
+	MetricsCIDR []netip.Prefix
+	// TenantRate bounds requests per second of one tenant; 0 is off.
+	TenantRate  int
+	TenantBurst int
+	Parts       []Part
+}
+
+// Server is the REST listener's handler.
+type Server struct {
+	cfg        Config
+	router     *mux.Router
+	segments   map[string]*mux.Router // by first path segment
+	api        huma.API
+	operations []*declared
+	pending    []route // declared, not yet on the router
+	limits     limits
+	documents  documents
+}
+
+// declared is an operation with what its types say.
+type declared struct {
+	operation
+	huma   huma.Operation
+	body   *shape // nil: no Body field
+	ignore *shape // read-only fields, may be nil
+	params map[string]param
+	hidden []hiddenPath
+	raw    bool // the handler reads the body by itself
+}
+
+// New makes the handler of everything that parts declare.
+func New(cfg Config) *Server {
+	takeOverHuma()
+	s := &Server{cfg: cfg, router: mux.NewRouter().UseEncodedPath(), segments: make(map[string]*mux.Router)}
+	s.api = huma.NewAPI(humaConfig(cfg.Version), adapter{s})
+	s.limits = newLimits(cfg)
+	for _, part := range cfg.Parts {
+		part.register(s)
+	}
+	s.mount()
+	s.finishSchemas()
+	s.documents.render(s)
+	s.serveDocuments()
+	s.router.NotFoundHandler = http.HandlerFunc(s.notFound)
+	s.router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
+
+// Handle adds a route that is no operation of the document.
+func (s *Server) Handle(path string, h http.Handler) {
+	s.router.Handle(path, h).Methods(http.MethodGet)
+}
+
+// adapter lets huma register on the router. Each operation goes under a
+// subrouter of its first two segments, because mux tries its routes one after
+// the other.
+type adapter struct{ s *Server }
+
+// Handle implements huma.Adapter.
+func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
+	d, ok := op.Metadata[metaKey].(*declared)
+	if !ok {
+		return
+	}
+	a.s.pending = append(a.s.pending, route{op.Path, op.Method, a.s.serve(d, func(w http.ResponseWriter, r *http.Request) {
+		handler(humamux.NewContext(op, r, w))
+	})})
+}
+
+// route is a path of an operation.
+type route struct {
+	path, method string
+	handler      http.Handler
+}
+
+// mount puts the declared paths on the router. mux takes the first that
+// matches, so words come before parameters: /charger/page before /charger/{id}.
+func (s *Server) mount() {
+	slices.SortStableFunc(s.pending, func(a, b route) int {
+		return slices.Compare(rank(a.path), rank(b.path))
+	})
+	for _, r := range s.pending {
+		s.routes(r.path).Path(r.path).Methods(r.method).Handler(r.handler)
+	}
+	s.pending = nil
+}
+
+func rank(path string) []int {
+	var ranks []int
+	for segment := range strings.SplitSeq(path, "/") {
+		place := 0
+		if strings.HasPrefix(segment, "{") {
+			place = 1
+		}
+		ranks = append(ranks, place)
+	}
+	return ranks
+}
+
+// ServeHTTP implements huma.Adapter.
+func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.ServeHTTP(w, r) }
+
+func (s *Server) routes(path string) *mux.Router {
+	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 3)
+	prefix := "/" + parts[0]
+	if len(parts) > 1 && !strings.HasPrefix(parts[1], "{") {
+		prefix += "/" + parts[1]
+	}
+	if s.segments[prefix] == nil {
+		s.segments[prefix] = s.router.MatcherFunc(underPrefix(prefix)).Subrouter()
+	}
+	return s.segments[prefix]
+}
+
+func underPrefix(prefix string) mux.MatcherFunc {
+	return func(r *http.Request, _ *mux.RouteMatch) bool {
+		rest, ok := strings.CutPrefix(r.URL.Path, prefix)
+		return ok && (rest == "" || rest[0] == '/')
+	}
+}
+
+const metaKey = "declared"
+
+// takeOverHuma sets the library's process-wide switches once.
+var takeOverHuma = sync.OnceFunc(func() {
+	huma.DefaultArrayNullable = false
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		return humaFailure(nil, status, msg, errs)
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
+		return humaFailure(exchangeOf(ctx.Context()), status, msg, errs)
+	}
+})
+
+// declare checks a declaration, reads its types and words it for huma.
+func (s *Server) declare(op operation, in, out reflect.Type) *declared {
+	d := &declared{operation: op}
+	s.alias(in)
+	s.alias(out)
+	d.params, d.hidden = paramsOf(in), hiddenPaths(in, nil, false)
+	if f, ok := in.FieldByName("Body"); ok {
+		d.body = shapeOf(f.Type)
+	}
+	for _, object := range op.ReadOnly {
+		d.ignore = d.ignore.with(shapeOf(reflect.TypeOf(object)))
+	}
+	d.raw = op.Content != "" && d.body == nil
+	d.huma = s.humaOperation(d)
+	s.operations = append(s.operations, d)
+	return d
+}
+
+// aliasID names the operation of a further path after what distinguishes it.
+func aliasID(op operation, path string) string {
+	if rest, ok := strings.CutPrefix(path, op.Path+"/"); ok {
+		return op.ID + "." + strings.ReplaceAll(rest, "/", ".")
+	}
+	return op.ID + "." + strings.Trim(strings.NewReplacer("/", ".", "{", "", "}", "").Replace(path), ".")
+}

@@ -1,0 +1,306 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"net/http"
+	"slices"
+
+	"github.com/evcs/evcs/internal/api"
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/station"
+)
+
+// StationReader reads stations; store.Stations satisfies it.
+type StationReader interface {
+	StationRow(ctx context.Context, scope evcs.Scope, id evcs.StationID) (*station.StationRow, error)
+	StationPage(ctx context.Context, scope evcs.Scope, want station.StationFilter, r evcs.PageRequest) (evcs.Page[station.StationRow], error)
+	CountStations(ctx context.Context, scope evcs.Scope, status []int) (int64, error)
+	Within(ctx context.Context, scope evcs.Scope, box station.Box) ([]station.StationRow, error)
+	StationCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.StationID) (bool, error)
+	ChargerPage(ctx context.Context, scope evcs.Scope, want station.ChargerFilter, r evcs.PageRequest) (evcs.Page[station.ChargerRow], error)
+}
+
+// Stations are the operations of stations.
+type Stations struct {
+	Read  StationReader
+	Write *station.Registry
+
+	s *Server
+}
+
+type stationPath struct {
+	StationID evcs.StationID `path:"stationId"`
+}
+
+type stationFilter struct {
+	Paging
+	StationName string `query:"stationName" maxLength:"100"`
+	StationCode string `query:"stationCode" maxLength:"64"`
+	Keyword     string `query:"keyword" maxLength:"200" doc:"Name, code or address"`
+	Status      []int  `query:"status" maxItems:"2" minimum:"0" maximum:"1"`
+	StationType []int  `query:"stationType" maxItems:"3" minimum:"1" maximum:"3"`
+	Province    string `query:"province" maxLength:"50" doc:"Exact"`
+	City        string `query:"city" maxLength:"50" doc:"Exact"`
+	District    string `query:"district" maxLength:"50" doc:"Exact"`
+}
+
+func (p Stations) register(s *Server) {
+	p.s = s
+	one := operation{Path: "/api/station/{stationId}", Group: "station", Errors: []evcs.Code{evcs.CodeStationNotFound}}
+	registerList(s, operation{
+		ID: "listStations", Path: "/api/station", Group: "station", Permission: "station:list", Summary: "Stations",
+		Sorts: []string{"stationId", "createTime", "stationName", "stationCode", "totalChargers"},
+	}, p.list)
+	register(s, operation{
+		ID: "createStation", Method: http.MethodPost, Path: "/api/station", Group: "station", Permission: "station:add", Summary: "Create a station",
+		Said: created, ReadOnly: []any{api.Station{}}, Errors: []evcs.Code{evcs.CodeStationCodeExists, evcs.CodeQuotaExceeded, evcs.CodeTenantNotFound},
+	}, p.create)
+	register(s, operation{
+		ID: "stationsNearby", Method: http.MethodGet, Path: "/api/station/nearby", Group: "station", Permission: "station:query",
+		Summary: "Enabled stations around a point, nearest first", Description: "Great circle on a sphere of 6371 km.",
+	}, p.nearby)
+	register(s, operation{
+		ID: "checkStationCode", Method: http.MethodGet, Path: "/api/station/check-code", Group: "station", Permission: "station:query",
+		Summary: "Is the code taken in the tenant? true = taken",
+	}, p.checkCode)
+	register(s, operation{
+		ID: "countStations", Method: http.MethodGet, Path: "/api/station/count", Group: "station", Permission: "station:query", Summary: "How many live stations there are",
+	}, p.count)
+	get := one
+	get.ID, get.Method, get.Permission, get.Summary = "getStation", http.MethodGet, "station:query", "One station"
+	register(s, get, p.get)
+	put := one
+	put.ID, put.Method, put.Permission, put.Summary = "updateStation", http.MethodPut, "station:edit", "Change a station"
+	put.ReadOnly, put.Errors = []any{api.Station{}}, []evcs.Code{evcs.CodeStationNotFound, evcs.CodeStationCodeExists}
+	register(s, put, p.update)
+	remove := one
+	remove.ID, remove.Method, remove.Permission, remove.Summary = "deleteStation", http.MethodDelete, "station:remove", "Delete a station without chargers"
+	remove.Errors = []evcs.Code{evcs.CodeStationNotFound, evcs.CodeStationHasChargers}
+	register(s, remove, p.remove)
+	status := one
+	status.ID, status.Method, status.Permission, status.Summary = "setStationStatus", http.MethodPut, "station:edit", "Enable or disable a station"
+	status.Path += "/status"
+	status.Description = "Disabling refuses new sessions; running ones go on to their end."
+	register(s, status, p.status)
+}
+
+func (p Stations) list(ctx context.Context, a *evcs.Actor, in *stationFilter, page evcs.PageRequest) (evcs.Page[api.Station], error) {
+	scope, err := in.Scope(ctx, a)
+	if err != nil {
+		return evcs.Page[api.Station]{}, err
+	}
+	found, err := p.Read.StationPage(ctx, scope, station.StationFilter{
+		Name: in.StationName, Code: in.StationCode, Keyword: in.Keyword, Province: in.Province, City: in.City, District: in.District,
+		Status: in.Status, Types: in.StationType,
+	}, page)
+	return pageOf(found, stationJSON), err
+}
+
+func stationJSON(r station.StationRow) api.Station {
+	return api.Station{
+		StationID: int64(r.ID), TenantID: int64(r.Tenant), TenantName: r.TenantName, StationCode: r.Code, StationName: r.Name, Address: r.Address,
+		Latitude: (*api.Degree)(r.Latitude), Longitude: (*api.Degree)(r.Longitude), Status: flagOf(r.Enabled), Province: r.Province, City: r.City,
+		District: r.District, StationType: r.Type, OperatorName: r.OperatorName, OperatorPhone: r.OperatorPhone, ServiceHours: r.ServiceHours,
+		Remark: r.Remark, Facilities: append([]string{}, r.Facilities...), TimeZone: r.TimeZone, TotalChargers: r.Counts.Chargers,
+		AvailableChargers: r.Counts.Available, ChargingChargers: r.Counts.Charging, FaultChargers: r.Counts.Fault, OfflineChargers: r.Counts.Offline,
+		TotalConnectors: r.Counts.Connectors, AvailableConnectors: r.Counts.AvailableConnectors, CreateTime: api.At(r.Created),
+		UpdateTime: api.At(r.Updated), CreateBy: idOrNil(r.CreatedBy), UpdateBy: idOrNil(r.UpdatedBy), Version: r.Version,
+	}
+}
+
+// answer is a station after a verb, with its counts.
+func (p Stations) answer(ctx context.Context, a *evcs.Actor, id evcs.StationID) (*api.Station, error) {
+	row, err := p.Read.StationRow(ctx, evcs.Subtree(a.Tenant), id)
+	if err != nil {
+		return nil, err
+	}
+	return api.Ptr(stationJSON(*row)), nil
+}
+
+func (p Stations) get(ctx context.Context, a *evcs.Actor, in *stationPath) (*api.Station, error) {
+	row, err := p.Read.StationRow(ctx, evcs.Subtree(a.Tenant), in.StationID)
+	if err != nil {
+		return nil, err
+	}
+	if err := readable(ctx, a, row.Tenant); err != nil {
+		return nil, err
+	}
+	return api.Ptr(stationJSON(*row)), nil
+}
+
+func (p Stations) create(ctx context.Context, a *evcs.Actor, in *struct{ Body api.CreateStation }) (*api.Station, error) {
+	b := in.Body
+	owner, err := p.s.createFor(ctx, a, b.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	made, err := p.Write.CreateStation(ctx, a, station.Station{
+		Tenant: owner, Code: b.StationCode, Name: b.StationName, Address: b.Address, Latitude: (*station.Degree)(b.Latitude),
+		Longitude: (*station.Degree)(b.Longitude), Enabled: b.Status == nil || *b.Status == 1, Province: b.Province, City: b.City, District: b.District,
+		Type: cmp.Or(orZero(b.StationType), 1), OperatorName: b.OperatorName, OperatorPhone: b.OperatorPhone, ServiceHours: b.ServiceHours,
+		Facilities: b.Facilities, TimeZone: b.TimeZone, Remark: b.Remark,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.answer(ctx, a, made.ID)
+}
+
+func (p Stations) update(ctx context.Context, a *evcs.Actor, in *struct {
+	stationPath
+	Body api.UpdateStation
+},
+) (*api.Station, error) {
+	b := in.Body
+	_, err := p.Write.UpdateStation(ctx, a, in.StationID, b.Version, func(s *station.Station) error {
+		put(&s.Code, b.StationCode)
+		put(&s.Name, b.StationName)
+		put(&s.Address, b.Address)
+		put(&s.Type, b.StationType)
+		put(&s.Facilities, b.Facilities)
+		if b.Status != nil {
+			s.Enabled = *b.Status == 1
+		}
+		setDegree(&s.Latitude, b.Latitude)
+		setDegree(&s.Longitude, b.Longitude)
+		b.Province.Into(&s.Province)
+		b.City.Into(&s.City)
+		b.District.Into(&s.District)
+		b.OperatorName.Into(&s.OperatorName)
+		b.OperatorPhone.Into(&s.OperatorPhone)
+		b.ServiceHours.Into(&s.ServiceHours)
+		b.TimeZone.Into(&s.TimeZone)
+		b.Remark.Into(&s.Remark)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p.answer(ctx, a, in.StationID)
+}
+
+// put sets a field that a PUT brought.
+func put[T any](field *T, given *T) {
+	if given != nil {
+		*field = *given
+	}
+}
+
+func setDegree(field **station.Degree, given api.Optional[api.Degree]) {
+	if given.Set {
+		*field = (*station.Degree)(given.Ptr())
+	}
+}
+
+func (p Stations) remove(ctx context.Context, a *evcs.Actor, in *stationPath) (*Null, error) {
+	return nil, p.Write.DeleteStation(ctx, a, in.StationID)
+}
+
+func (p Stations) status(ctx context.Context, a *evcs.Actor, in *struct {
+	stationPath
+	Body struct {
+		Status  int    `json:"status" minimum:"0" maximum:"1"`
+		Version *int64 `json:"version,omitempty" minimum:"0"`
+	}
+},
+) (*api.StationStatus, error) {
+	made, err := p.Write.UpdateStation(ctx, a, in.StationID, in.Body.Version, func(s *station.Station) error {
+		s.Enabled = in.Body.Status == 1
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	running, err := p.running(ctx, made)
+	return &api.StationStatus{StationID: int64(made.ID), Status: flagOf(made.Enabled), RunningSessions: running, UpdateTime: api.At(made.Updated)}, err
+}
+
+// running counts the chargers of a station that have a session.
+func (p Stations) running(ctx context.Context, s *station.Station) (int64, error) {
+	row, err := p.Read.StationRow(ctx, evcs.Only(s.Tenant), s.ID)
+	if err != nil {
+		return 0, err
+	}
+	return row.RunningSessions, nil
+}
+
+func (p Stations) checkCode(ctx context.Context, a *evcs.Actor, in *struct {
+	StationCode string              `query:"stationCode" required:"true" minLength:"1" maxLength:"64"`
+	ExcludeID   Opt[evcs.StationID] `query:"excludeId" minimum:"1"`
+},
+) (*bool, error) {
+	taken, err := p.Read.StationCodeTaken(ctx, a.Tenant, in.StationCode, in.ExcludeID.Or(0))
+	return &taken, err
+}
+
+func (p Stations) count(ctx context.Context, a *evcs.Actor, in *struct {
+	Target
+	Status []int `query:"status" maxItems:"2" minimum:"0" maximum:"1"`
+},
+) (*int64, error) {
+	scope, err := in.Scope(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	n, err := p.Read.CountStations(ctx, scope, in.Status)
+	return &n, err
+}
+
+type nearbyQuery struct {
+	Target
+	Latitude      api.Degree       `query:"latitude" required:"true" minimum:"-90" maximum:"90"`
+	Longitude     api.Degree       `query:"longitude" required:"true" minimum:"-180" maximum:"180"`
+	Radius        Opt[api.Measure] `query:"radius" exclusiveMinimum:"0" maximum:"50" doc:"km; 10 when absent"`
+	Limit         Opt[int]         `query:"limit" minimum:"1" maximum:"100" doc:"20 when absent"`
+	AvailableOnly Opt[api.Flag]    `query:"availableOnly" doc:"Only stations with an idle charger"`
+	ChargerType   Opt[int]         `query:"chargerType" minimum:"1" maximum:"3"`
+}
+
+func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*[]api.NearbyStation, error) {
+	scope, err := in.Scope(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	lat, lon := station.Degree(in.Latitude), station.Degree(in.Longitude)
+	radius := float64(in.Radius.Or(10_000)) / 1000
+	rows, err := p.Read.Within(ctx, scope, station.BoxAround(lat, lon, radius))
+	if err != nil {
+		return nil, err
+	}
+	near := make([]api.NearbyStation, 0, len(rows))
+	for _, r := range rows {
+		km := station.DistanceKM(lat, lon, *r.Latitude, *r.Longitude)
+		if km > radius || bool(in.AvailableOnly.Value) && r.Counts.Available == 0 {
+			continue
+		}
+		near = append(near, api.NearbyStation{Station: stationJSON(r), Distance: api.Measure(math.Round(km * 1000))})
+	}
+	slices.SortFunc(near, func(x, y api.NearbyStation) int {
+		return cmp.Or(cmp.Compare(x.Distance, y.Distance), cmp.Compare(x.StationID, y.StationID))
+	})
+	if in.ChargerType.Set {
+		if near, err = p.withType(ctx, scope, near, in.ChargerType.Value); err != nil {
+			return nil, err
+		}
+	}
+	near = near[:min(len(near), in.Limit.Or(20))]
+	return &near, nil
+}
+
+// withType keeps the stations that have a live charger of the type.
+func (p Stations) withType(ctx context.Context, scope evcs.Scope, near []api.NearbyStation, kind int) ([]api.NearbyStation, error) {
+	kept := near[:0]
+	for _, n := range near {
+		found, err := p.Read.ChargerPage(ctx, scope, station.ChargerFilter{Station: evcs.StationID(n.StationID), Types: []int{kind, 3}},
+			evcs.PageRequest{Page: 1, Size: 1, NoTotal: true})
+		if err != nil {
+			return nil, err
+		}
+		if len(found.Records) > 0 {
+			kept = append(kept, n)
+		}
+	}
+	return kept, nil
+}
