@@ -1,0 +1,569 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/evcs/evcs/internal/api"
+	"github.com/evcs/evcs/internal/client"
+)
+
+const (
+	defaultWait    = 30 * time.Second
+	maxWaitSeconds = 120
+)
+
+func newChargerGroup(e *env) *cobra.Command {
+	return group(
+		"charger", "Chargers, what they do and how they prove who they are",
+		newChargerList(e),
+		newShow(e, "<charger-id>", "Show a charger with its connectors", func(c *client.Client) func(context.Context, int64) (api.Charger, error) {
+			return c.Chargers.Get
+		}),
+		newCreate(e, "Create a charger with its connectors", chargerFlags(true), func(c *client.Client) func(context.Context, api.CreateCharger) (api.Charger, error) {
+			return c.Chargers.Create
+		}),
+		newUpdate(e, "<charger-id>", "Change a charger", chargerFlags(false), func(c *client.Client) func(context.Context, int64, api.UpdateCharger) (api.Charger, error) {
+			return func(ctx context.Context, id int64, body api.UpdateCharger) (api.Charger, error) {
+				body.ChargerID, body.ID = &id, nil
+				return c.Chargers.Update(ctx, body)
+			}
+		}),
+		newDelete(e, "<charger-id>", "Delete a charger", func(c *client.Client) func(context.Context, int64) error { return c.Chargers.Delete }),
+		newSwitch(e, "enable", "<charger-id>", "Enable a charger", func(ctx context.Context, c *client.Client, id int64) (api.ChargerEnabled, error) {
+			return c.Chargers.Enable(ctx, id, true)
+		}),
+		newSwitch(e, "disable", "<charger-id>", "Disable a charger for new sessions", func(ctx context.Context, c *client.Client, id int64) (api.ChargerEnabled, error) {
+			return c.Chargers.Enable(ctx, id, false)
+		}),
+		newChargerStatus(e), newChargerStatistics(e),
+		newStart(e, "start <charger-id> <connector-no>"), newStop(e, "stop <charger-id> <connector-no>"),
+		newReset(e), newUnlock(e, "unlock <charger-id> <connector-no>"),
+		newCredential(e), newSendCommand(e), newMessages(e),
+	)
+}
+
+func newChargerList(e *env) *cobra.Command {
+	return newList(e, listSpec[api.Charger]{
+		short: "List chargers",
+		columns: []column{
+			{"chargerId", "ID", "编号", nil},
+			{"chargerCode", "CODE", "编码", nil},
+			{"chargerName", "NAME", "名称", nil},
+			{"stationName", "STATION", "站点", nil},
+			{"status", "STATUS", "状态", chargerStatus},
+			{"enabled", "ENABLED", "启用", enabled},
+			{"protocol", "PROTOCOL", "协议", nil},
+			{"ratedPower", "KW", "功率", nil},
+			{"currentPower", "NOW KW", "当前功率", nil},
+			{"lastHeartbeat", "HEARD", "最近通信", ago},
+		},
+		filters: []filter{
+			{"station", "stationId", "station id"},
+			{"status", "status", "0 offline, 1 idle, 2 charging, 3 fault, 4 maintenance, 5 reserved; several with commas"},
+			{"name", "chargerName", "name contains"},
+			{"code", "chargerCode", "code contains"},
+			{"keyword", "keyword", "name or code contains"},
+			{"enabled", "enabled", "0 or 1"},
+			{"type", "chargerType", "1 DC, 2 AC, 3 both"},
+			{"protocol", "protocol", "OCPP16, OCPP201, YKC, CLOUDCHARGE"},
+			{"connected", "connected", "true or false"},
+			{"simulated", "simulated", "true or false"},
+		},
+		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Charger], error) {
+			return c.Chargers.List
+		},
+	})
+}
+
+func chargerFlags(create bool) []bodyFlag {
+	flags := []bodyFlag{
+		{"code", "chargerCode", "code, unique in the tenant", create},
+		{"name", "chargerName", "name", create},
+		{"type", "chargerType", "1 DC, 2 AC, 3 both", create},
+		{"power", "ratedPower", "rated power in kW", create},
+		{"connectors", "gunCount", "number of connectors", false},
+		{"connector-types", "gunTypes", "such as GB/T,CCS", false},
+		{"protocol", "protocol", "OCPP16, OCPP201, YKC, CLOUDCHARGE; decided by the first connection if absent", false},
+		{"plan", "billingPlanId", "billing plan", false},
+		{"remark", "remark", "remark", false},
+	}
+	if create {
+		flags = append(flags, bodyFlag{"station", "stationId", "station it belongs to", true}, bodyFlag{"device", "deviceId", "identity at the device port; the code by default", false})
+	}
+	return flags
+}
+
+// newChargerStatus writes a status report of an operator.
+func newChargerStatus(e *env) *cobra.Command {
+	names := map[string]int{"offline": api.ChargerOffline, "idle": api.ChargerIdle, "fault": api.ChargerFault, "maintenance": api.ChargerMaintenance, "reserved": api.ChargerReserved}
+	return verb("set-status <charger-id> <offline|idle|fault|maintenance|reserved>", "Set the status of a charger", cobra.ExactArgs(2), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		status, known := names[args[1]]
+		if !known {
+			return usage("%q is no status: want offline, idle, fault, maintenance or reserved", args[1])
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.ChargerStatus, error) {
+			return c.Chargers.SetStatus(ctx, target, status)
+		})
+	})
+}
+
+func newChargerStatistics(e *env) *cobra.Command {
+	var station string
+	c := verb("statistics", "Count the chargers by status", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.ChargerStatistics, error) {
+			return c.Chargers.Statistics(ctx, client.Query{}.With("stationId", station))
+		})
+	})
+	c.Flags().StringVar(&station, "station", "", "only of this station")
+	return c
+}
+
+// startOptions is for whom a session is started and by which plan.
+type startOptions struct {
+	charger   int64
+	connector int
+	user      int64
+	plan      int64
+	card      string
+	session   string
+	wait      time.Duration
+}
+
+func newStart(e *env, use string) *cobra.Command {
+	var opts startOptions
+	c := verb(use, "Start charging and wait until the charger confirms it", cobra.ExactArgs(2), func(ctx context.Context, args []string) (err error) {
+		if opts.charger, opts.connector, err = parseConnector(args); err != nil {
+			return err
+		}
+		return startRun(ctx, e, opts)
+	})
+	c.Flags().Int64Var(&opts.user, "user", 0, "driver, in your own numbering")
+	c.Flags().Int64Var(&opts.plan, "plan", 0, "billing plan instead of the charger's")
+	c.Flags().StringVar(&opts.card, "card", "", "card the session belongs to")
+	c.Flags().StringVar(&opts.session, "session", "", "session id of your own; repeating it starts nothing twice")
+	c.Flags().DurationVar(&opts.wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+func startRun(ctx context.Context, e *env, opts startOptions) error {
+	wait, err := seconds(opts.wait, maxWaitSeconds)
+	if err != nil {
+		return err
+	}
+	e.waiting(opts.charger, opts.wait)
+	return act(ctx, e, opts.wait, func(ctx context.Context, c *client.Client) (api.OrderResult, error) {
+		return c.Commands.Start(ctx, opts.charger, opts.connector, api.StartConnector{
+			UserID: id(opts.user), BillingPlanID: id(opts.plan), IDTag: text(opts.card), SessionID: text(opts.session), Wait: wait,
+		})
+	})
+}
+
+// waiting tells a person why nothing happens for a while.
+func (e *env) waiting(charger int64, wait time.Duration) {
+	if wait > 0 {
+		e.note(e.say("Waiting for charger %d, up to %s …", "等待充电桩 %d, 最长 %s …"), charger, wait)
+	}
+}
+
+// stopOptions is which session is stopped and why.
+type stopOptions struct {
+	charger   int64
+	connector int
+	reason    string
+	wait      time.Duration
+}
+
+func newStop(e *env, use string) *cobra.Command {
+	var opts stopOptions
+	c := verb(use, "Stop charging and show the bill", cobra.ExactArgs(2), func(ctx context.Context, args []string) (err error) {
+		if opts.charger, opts.connector, err = parseConnector(args); err != nil {
+			return err
+		}
+		return stopRun(ctx, e, opts)
+	})
+	c.Flags().StringVar(&opts.reason, "reason", "", "reason, kept with the order")
+	c.Flags().DurationVar(&opts.wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+func stopRun(ctx context.Context, e *env, opts stopOptions) error {
+	wait, err := seconds(opts.wait, maxWaitSeconds)
+	if err != nil {
+		return err
+	}
+	if err := e.confirmIfPerson(fmt.Sprintf(e.say("Stop charging at charger %d connector %d?", "停止充电桩 %d 枪 %d 的充电?"), opts.charger, opts.connector)); err != nil {
+		return err
+	}
+	e.waiting(opts.charger, opts.wait)
+	return act(ctx, e, opts.wait, func(ctx context.Context, c *client.Client) (api.OrderResult, error) {
+		return c.Commands.Stop(ctx, opts.charger, opts.connector, api.StopOrder{Reason: text(opts.reason), Wait: wait})
+	})
+}
+
+// confirmIfPerson asks a person and lets a program pass: what it guards can be
+// begun again.
+func (e *env) confirmIfPerson(question string) error {
+	if !e.inTTY || !e.outTTY {
+		return nil
+	}
+	return e.confirm(question)
+}
+
+// resetOptions is how a charger is reset.
+type resetOptions struct {
+	hard, force bool
+	wait        time.Duration
+}
+
+func newReset(e *env) *cobra.Command {
+	var opts resetOptions
+	c := verb("reset <charger-id>", "Reset a charger", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		return resetRun(ctx, e, target, opts)
+	})
+	c.Flags().BoolVar(&opts.hard, "hard", false, "restart the hardware")
+	c.Flags().BoolVar(&opts.force, "force", false, "stop running sessions first")
+	c.Flags().DurationVar(&opts.wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+func resetRun(ctx context.Context, e *env, charger int64, opts resetOptions) error {
+	wait, err := seconds(opts.wait, maxWaitSeconds)
+	if err != nil {
+		return err
+	}
+	if err := e.confirm(fmt.Sprintf(e.say("Reset charger %d?", "重启充电桩 %d?"), charger)); err != nil {
+		return err
+	}
+	body := api.ResetCharger{Type: text("soft"), Wait: wait}
+	if opts.hard {
+		body.Type = text("hard")
+	}
+	if opts.force {
+		body.Force = api.Ptr(api.Flag(true))
+	}
+	e.waiting(charger, opts.wait)
+	return act(ctx, e, opts.wait, func(ctx context.Context, c *client.Client) (api.Command, error) {
+		return c.Commands.Reset(ctx, charger, body)
+	})
+}
+
+func newUnlock(e *env, use string) *cobra.Command {
+	var wait time.Duration
+	c := verb(use, "Release the plug of a connector", cobra.ExactArgs(2), func(ctx context.Context, args []string) error {
+		charger, no, err := parseConnector(args)
+		if err != nil {
+			return err
+		}
+		n, err := seconds(wait, maxWaitSeconds)
+		if err != nil {
+			return err
+		}
+		e.waiting(charger, wait)
+		return act(ctx, e, wait, func(ctx context.Context, c *client.Client) (api.Command, error) {
+			return c.Commands.Unlock(ctx, charger, no, api.UnlockConnector{Wait: n})
+		})
+	})
+	c.Flags().DurationVar(&wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+func newCredential(e *env) *cobra.Command {
+	return group(
+		"credential", "The secret a charger proves itself with",
+		newShow(e, "<charger-id>", "Show how a charger proves who it is, without the secret", func(c *client.Client) func(context.Context, int64) (api.Credential, error) {
+			return c.Devices.Credential
+		}),
+		newCredentialCreate(e),
+		newDelete(e, "<charger-id>", "Take the secret away and close the connection", func(c *client.Client) func(context.Context, int64) error {
+			return c.Devices.DeleteCredential
+		}),
+	)
+}
+
+// credentialOptions is how long the old secret lives and where the new one goes.
+type credentialOptions struct {
+	grace int
+	file  string
+}
+
+func newCredentialCreate(e *env) *cobra.Command {
+	var opts credentialOptions
+	c := verb("create <charger-id>", "Make a new secret; it is shown only now", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		if opts.grace < 0 || opts.grace > 168 {
+			return usage("--grace-hours %d: want 0 to 168", opts.grace)
+		}
+		return credentialCreate(ctx, e, target, opts)
+	})
+	c.Aliases = []string{"rotate"}
+	c.Flags().IntVar(&opts.grace, "grace-hours", 24, "how long the old secret stays valid")
+	c.Flags().StringVar(&opts.file, "secret-file", "", "write the secret to this new file (0600) instead of showing it")
+	return c
+}
+
+func credentialCreate(ctx context.Context, e *env, charger int64, opts credentialOptions) error {
+	var file *os.File
+	if opts.file != "" {
+		opened, err := os.OpenFile(opts.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return usage("%v", err)
+		}
+		file = opened
+		defer file.Close()
+	}
+	return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.NewCredential, error) {
+		made, err := c.Devices.NewCredential(ctx, charger, api.CreateCredential{GraceHours: &opts.grace})
+		if err == nil && file != nil {
+			_, err = fmt.Fprintln(file, made.Secret)
+			made.Secret = "(" + opts.file + ")"
+		}
+		return made, err
+	})
+}
+
+// commandOptions is what else is asked of a charger.
+type commandOptions struct {
+	kind      string
+	connector int
+	params    string
+	wait      time.Duration
+}
+
+func newSendCommand(e *env) *cobra.Command {
+	var opts commandOptions
+	c := verb("command <charger-id> <type>", "Send another command to a charger", cobra.ExactArgs(2), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		opts.kind = args[1]
+		return sendCommand(ctx, e, target, opts)
+	})
+	c.Long = "Send a command: RESET, UNLOCK, AVAILABILITY, TRIGGER, GET_CONFIG, SET_CONFIG, SYNC_TIME, PUSH_TARIFF, READ_DATA,\n" +
+		"UPDATE_FIRMWARE or SEND_LOCAL_LIST. --params takes its JSON object, such as '{\"key\":\"HeartbeatInterval\",\"value\":\"60\"}'."
+	c.Flags().IntVar(&opts.connector, "connector", 0, "connector it is for")
+	c.Flags().StringVar(&opts.params, "params", "", "JSON object of the command")
+	c.Flags().DurationVar(&opts.wait, "wait", 0, "wait for the outcome")
+	return c
+}
+
+func sendCommand(ctx context.Context, e *env, charger int64, opts commandOptions) error {
+	wait, err := seconds(opts.wait, maxWaitSeconds)
+	if err != nil {
+		return err
+	}
+	body := api.SendCommand{Type: opts.kind, Wait: wait}
+	if opts.connector != 0 {
+		body.ConnectorNo = &opts.connector
+	}
+	if opts.params != "" {
+		var object map[string]json.RawMessage
+		if json.Unmarshal([]byte(opts.params), &object) != nil {
+			return usage("--params is no JSON object")
+		}
+		body.Params = json.RawMessage(opts.params)
+	}
+	return act(ctx, e, opts.wait, func(ctx context.Context, c *client.Client) (api.Command, error) {
+		return c.Commands.Send(ctx, charger, body)
+	})
+}
+
+func newMessages(e *env) *cobra.Command {
+	return newList(e, listSpec[api.Message]{
+		use: "messages", short: "List the stored messages of a charger (--charger)",
+		columns: []column{
+			{"time", "TIME", "时间", nil}, {"direction", "DIR", "方向", nil}, {"type", "TYPE", "类型", nil}, {"outcome", "OUTCOME", "结果", nil}, {"raw", "RAW", "原文", nil},
+		},
+		filters: []filter{
+			{"charger", "chargerId", "charger id (required)"},
+			{"direction", "direction", "IN or OUT"},
+			{"type", "type", "message name"},
+			{"session", "sessionId", "session id"},
+			{"from", "startTime", "not before"},
+			{"to", "endTime", "before"},
+		},
+		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Message], error) {
+			return c.Devices.Messages
+		},
+	})
+}
+
+func newConnectorGroup(e *env) *cobra.Command {
+	flags := []bodyFlag{
+		{"type", "connectorType", "such as GB/T", false},
+		{"power", "ratedPower", "kW", false},
+		{"parking", "parkingNo", "parking lot", false},
+		{"enabled", "enabled", "0 or 1", false},
+	}
+	body := &bodyFlags{env: e, flags: flags}
+	update := verb("update <charger-id> <connector-no>", "Change a connector", cobra.ExactArgs(2), func(ctx context.Context, args []string) error {
+		charger, no, err := parseConnector(args)
+		if err != nil {
+			return err
+		}
+		request, err := readBody[api.UpdateConnector](body)
+		if err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Connector, error) {
+			return c.Chargers.UpdateConnector(ctx, charger, no, request)
+		})
+	})
+	body.register(update)
+	show := verb("show <charger-id> <connector-no>", "Show a connector", cobra.ExactArgs(2), func(ctx context.Context, args []string) error {
+		charger, no, err := parseConnector(args)
+		if err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Connector, error) {
+			return c.Chargers.Connector(ctx, charger, no)
+		})
+	})
+	return group("connector", "Connectors of a charger", newConnectorList(e), show, update,
+		newStart(e, "start <charger-id> <connector-no>"), newStop(e, "stop <charger-id> <connector-no>"), newUnlock(e, "unlock <charger-id> <connector-no>"))
+}
+
+func newConnectorList(e *env) *cobra.Command {
+	c := verb("list <charger-id>", "List the connectors of a charger", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		return connectorList(ctx, e, target)
+	})
+	c.Aliases = []string{"ls"}
+	return c
+}
+
+func connectorList(ctx context.Context, e *env, charger int64) error {
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := e.deadline(ctx, 0)
+	defer cancel()
+	found, err := c.Chargers.Connectors(ctx, charger)
+	if err != nil {
+		return err
+	}
+	return e.list(ctx, found, []column{
+		{"connectorNo", "NO", "枪号", nil},
+		{"connectorType", "TYPE", "类型", nil},
+		{"status", "STATUS", "状态", chargerStatus},
+		{"power", "KW", "功率", nil},
+		{"soc", "SOC %", "电量%", nil},
+		{"chargedEnergy", "KWH", "电量", nil},
+		{"orderNo", "ORDER", "订单", nil},
+		{"lastMeterTime", "METERED", "最近读数", ago},
+	}, -1)
+}
+
+func newCommandGroup(e *env) *cobra.Command {
+	var wait time.Duration
+	show := verb("show <command-id>", "Show a command, waiting for its end with --wait", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		n, err := seconds(wait, 60)
+		if err != nil {
+			return err
+		}
+		q := client.Query{}
+		if *n > 0 {
+			q = q.With("wait", strconv.Itoa(*n))
+		}
+		return act(ctx, e, wait, func(ctx context.Context, c *client.Client) (api.Command, error) {
+			return c.Commands.Get(ctx, target, q)
+		})
+	})
+	show.Flags().DurationVar(&wait, "wait", 0, "wait for a final state")
+	return group(
+		"command", "What was asked of chargers and what became of it",
+		newList(e, listSpec[api.Command]{
+			short: "List commands",
+			columns: []column{
+				{"commandId", "ID", "编号", nil},
+				{"chargerId", "CHARGER", "充电桩", nil},
+				{"connectorNo", "NO", "枪号", nil},
+				{"type", "TYPE", "类型", nil},
+				{"state", "STATE", "状态", nil},
+				{"reason", "REASON", "原因", nil},
+				{"createTime", "ASKED", "下发", ago},
+				{"endTime", "ENDED", "结束", ago},
+			},
+			filters: []filter{
+				{"charger", "chargerId", "charger id"},
+				{"type", "type", "command type"},
+				{"state", "state", "command state"},
+				{"order", "orderId", "order id"},
+				{"from", "startTime", "not before"},
+				{"to", "endTime", "before"},
+			},
+			fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Command], error) {
+				return c.Commands.List
+			},
+		}),
+		show,
+		newSwitch(e, "cancel", "<command-id>", "Take back a command that was not sent", func(ctx context.Context, c *client.Client, id int64) (api.Command, error) {
+			return c.Commands.Cancel(ctx, id)
+		}),
+	)
+}
+
+func newConnectionGroup(e *env) *cobra.Command {
+	return group("connection", "Open connections of chargers", newList(e, listSpec[api.Connection]{
+		short: "List open connections",
+		columns: []column{
+			{"chargerId", "CHARGER", "充电桩", nil},
+			{"deviceId", "DEVICE", "设备标识", nil},
+			{"protocol", "PROTOCOL", "协议", nil},
+			{"remoteAddress", "ADDRESS", "地址", nil},
+			{"connectedSince", "SINCE", "连接于", ago},
+			{"lastMessageTime", "HEARD", "最近通信", ago},
+			{"messagesIn", "IN", "收", nil},
+			{"messagesOut", "OUT", "发", nil},
+			{"pendingCommands", "PENDING", "待执行", nil},
+		},
+		filters: []filter{{"protocol", "protocol", "protocol"}, {"charger", "chargerId", "charger id"}},
+		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Connection], error) {
+			return c.Devices.Connections
+		},
+	}))
+}
+
+func newRejectionGroup(e *env) *cobra.Command {
+	return group("rejection", "Refused connection attempts, with the reason", newList(e, listSpec[api.Rejection]{
+		short: "List refused connection attempts",
+		columns: []column{
+			{"time", "TIME", "时间", ago},
+			{"deviceId", "DEVICE", "设备标识", nil},
+			{"remoteAddress", "ADDRESS", "地址", nil},
+			{"reason", "REASON", "原因", nil},
+			{"count", "COUNT", "次数", nil},
+			{"hint", "HINT", "提示", nil},
+		},
+		filters: []filter{{"device", "deviceId", "device id"}, {"from", "startTime", "not before"}, {"to", "endTime", "before"}},
+		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Rejection], error) {
+			return c.Devices.Rejections
+		},
+	}))
+}
