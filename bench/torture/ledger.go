@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the PostgreSQL driver
+	_ "modernc.org/sqlite"             // the SQLite driver
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// createDatabase makes an empty database and returns its URL and the way to
+// drop it.
+func createDatabase(ctx context.Context, server string, clock evcs.Clock) (dsn string, drop func(), err error) {
+	drop = func() {}
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", drop, fmt.Errorf("address of the PostgreSQL server: %w", err)
+	}
+	db, err := sql.Open("pgx", server)
+	if err != nil {
+		return "", drop, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	name := fmt.Sprintf("evcs_torture_%d", clock.Now().UnixMilli())
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return "", func() { _ = db.Close() }, fmt.Errorf("create a database: %w", err) // given up
+	}
+	u.Path = "/" + name
+	return u.String(), func() {
+		// The caller's context may be over; the database is dropped all the same.
+		_, _ = db.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") // temporary
+		_ = db.Close()                                                                                     // given up
+	}, nil
+}
+
+// openDatabase opens what evcsd has left behind, after it has stopped.
+func (t *torture) openDatabase() (*sql.DB, error) {
+	if t.engine == "postgres" {
+		return sql.Open("pgx", t.daemon.DSN)
+	}
+	files, err := filepath.Glob(filepath.Join(t.daemon.Dir, "*.db"))
+	if err != nil || len(files) != 1 {
+		return nil, fmt.Errorf("%d databases in %s, want one (%w)", len(files), t.daemon.Dir, err)
+	}
+	return sql.Open("sqlite", "file:"+files[0]+"?mode=ro&_pragma=busy_timeout(10000)")
+}
+
+// balances proves the journal: every entry adds up to zero, and the accounts
+// say what the orders and payments say.
+func (v *verifier) balances(ctx context.Context) error {
+	db, err := v.openDatabase()
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	defer db.Close() // only read
+	var crooked, bodyless int64
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT entry_id FROM postings GROUP BY entry_id HAVING SUM(amount) <> 0) AS crooked`).
+		Scan(&crooked)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM journal j WHERE NOT EXISTS (SELECT 1 FROM postings p WHERE p.entry_id = j.id)`).
+		Scan(&bodyless)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	v.check(crooked == 0 && bodyless == 0, "journal: %d entries do not balance, %d have no postings", crooked, bodyless)
+	return v.accounts(ctx, db)
+}
+
+func (v *verifier) accounts(ctx context.Context, db *sql.DB) error {
+	rows, err := db.QueryContext(ctx, `SELECT a.kind, SUM(p.amount) FROM postings p JOIN accounts a ON a.id = p.account_id GROUP BY a.kind`)
+	if err != nil {
+		return fmt.Errorf("read the accounts: %w", err)
+	}
+	defer rows.Close() // Err tells
+	sums, total := map[string]int64{}, int64(0)
+	for rows.Next() {
+		var kind string
+		var sum int64
+		if err := rows.Scan(&kind, &sum); err != nil {
+			return fmt.Errorf("read the accounts: %w", err)
+		}
+		sums[kind] = sum
+		total += sum
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the accounts: %w", err)
+	}
+	v.check(total == 0, "journal: the accounts add up to %d fen", total)
+	v.check(sums["RECEIVABLE"] == v.payable, "journal: drivers owe %d fen, orders say %d", sums["RECEIVABLE"], v.payable)
+	held := sums["CLEARING"] + sums["FEE"] + sums["BANK"]
+	v.check(held == v.paid-v.refunded, "journal: the channel holds %d fen, payments less refunds are %d", held, v.paid-v.refunded)
+	return nil
+}

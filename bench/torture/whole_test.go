@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestMain lets this test binary play evcsd: the crash test starts it as
+// `serve --config FILE`.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "serve" {
+		if err := forgetful(os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// forgetful is a platform that does everything right and keeps nothing on disk:
+// what a SIGKILL finds is lost. When it is stopped it writes its journal.
+func forgetful(config string) error {
+	text, err := os.ReadFile(config)
+	if err != nil {
+		return err
+	}
+	w := newWorld(func(args ...any) { fmt.Fprintln(os.Stderr, args...) })
+	for line := range strings.Lines(string(text)) {
+		name, address, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		if name == "rest" || name == "device" {
+			srv := &http.Server{Addr: address, Handler: w, ReadHeaderTimeout: time.Minute}
+			go func() { _ = srv.ListenAndServe() }()
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	<-ctx.Done()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.book(filepath.Join(filepath.Dir(config), "evcs.db"))
+}
+
+// book writes a journal that agrees with the orders.
+func (w *world) book(path string) error {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	owed, held := int64(0), int64(0)
+	fen := func(v any) int64 {
+		var yuan, cents int64
+		_, _ = fmt.Sscanf(string(v.(json.RawMessage)), "%d.%d", &yuan, &cents)
+		return yuan*100 + cents
+	}
+	for _, o := range w.orders {
+		owed += fen(o["payableAmount"])
+		held += fen(o["paidAmount"]) - fen(o["refundedAmount"])
+	}
+	_, err = db.ExecContext(context.Background(), `
+		CREATE TABLE accounts (id BIGINT, kind TEXT);
+		CREATE TABLE journal (id BIGINT);
+		CREATE TABLE postings (entry_id BIGINT, account_id BIGINT, amount BIGINT);
+		INSERT INTO accounts VALUES (1, 'RECEIVABLE'), (2, 'CLEARING'), (3, 'REVENUE');
+		INSERT INTO journal VALUES (1);
+		INSERT INTO postings VALUES (1, 1, ?), (1, 2, ?), (1, 3, ?)`, owed, held, -owed-held)
+	return err
+}
+
+func crash(t *testing.T, kills string) (int, summary, string) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errOut bytes.Buffer
+	code := run(t.Context(), []string{
+		"-evcsd", self, "-kills", kills, "-chargers", "6", "-customers", "2", "-speed", "900", "-min", "700ms", "-max", "900ms", "-drain", "40s", "-after", "1500ms",
+	}, "", &out, &errOut)
+	var s summary
+	if out.Len() > 0 {
+		if err := json.Unmarshal(out.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line := range strings.Lines(errOut.String()) { // what it keeps for a person, a test removes
+		if _, dir, found := strings.Cut(strings.TrimSpace(line), "are kept in "); found {
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		}
+	}
+	return code, s, errOut.String()
+}
+
+func TestARightPlatformPasses(t *testing.T) {
+	t.Parallel()
+	code, s, said := crash(t, "0")
+	if code != 0 || s.Found != 0 || s.Starts == 0 || s.Samples == 0 || s.Payments == 0 || s.Priced == 0 {
+		t.Errorf("exit code %d, %+v\n%s", code, s, said)
+	}
+}
+
+func TestAPlatformThatForgetsFails(t *testing.T) {
+	t.Parallel()
+	code, s, said := crash(t, "2")
+	if code != 1 || s.Found == 0 {
+		t.Fatalf("exit code %d, %+v\n%s", code, s, said)
+	}
+	if all := strings.Join(s.Violations, "\n"); !strings.Contains(all, "lost") {
+		t.Errorf("nothing is said to be lost:\n%s", all)
+	}
+}

@@ -1,0 +1,407 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/evcs/evcs/bench/probe"
+	"github.com/evcs/evcs/internal/api"
+	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+type record = map[string]any
+
+// world is a platform of a few lines, right unless it is told to be wrong.
+type world struct {
+	fault func(...any)
+	mu    sync.Mutex
+	// All guarded by mu.
+	sessions, orders, payments, refunds []record
+	curves                              map[string][]record
+	truth                               map[string]chargersim.Session
+	keys                                map[string]string
+	wrong                               func(list string, records []record) []record
+}
+
+func newWorld(fault func(...any)) *world {
+	return &world{fault: fault, curves: map[string][]record{}, truth: map[string]chargersim.Session{}, keys: map[string]string{}}
+}
+
+func number(n int64) json.RawMessage { return json.RawMessage(chargersim.Energy(n).String()) }
+
+func fenJSON(n int64) json.RawMessage { return json.RawMessage(fmt.Sprintf("%d.%02d", n/100, n%100)) }
+
+func stamp(payload record) time.Time {
+	at, err := time.Parse(time.RFC3339Nano, payload["timestamp"].(string))
+	if err != nil {
+		panic(err)
+	}
+	return at.UTC()
+}
+
+func ms(t time.Time) string { return t.Format("2006-01-02T15:04:05.000Z") }
+
+func (w *world) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	if device, ok := strings.CutPrefix(r.URL.Path, "/ocpp/"); ok {
+		w.charger(rw, r, device)
+		return
+	}
+	body := record{}
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	data := w.rest(r, body)
+	if data == nil {
+		rw.WriteHeader(http.StatusNotFound)
+		_, _ = rw.Write([]byte(`{"code":9404,"message":"none","data":null}`))
+		return
+	}
+	text, err := json.Marshal(record{"code": 200, "data": data})
+	if err != nil {
+		w.fault(err)
+	}
+	_, _ = rw.Write(text)
+}
+
+func (w *world) charger(rw http.ResponseWriter, r *http.Request, device string) {
+	up := websocket.Upgrader{Subprotocols: []string{"ocpp1.6"}}
+	conn, err := up.Upgrade(rw, r, nil)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	for {
+		var frame []json.RawMessage
+		if conn.ReadJSON(&frame) != nil || len(frame) < 4 {
+			return
+		}
+		var id, action string
+		payload := record{}
+		for i, into := range []any{&id, &action, &payload} {
+			if err := json.Unmarshal(frame[i+1], into); err != nil {
+				w.fault(err)
+			}
+		}
+		w.mu.Lock()
+		result := w.ocpp(device, action, payload)
+		w.mu.Unlock()
+		if conn.WriteJSON([]any{3, id, result}) != nil {
+			return
+		}
+	}
+}
+
+func (w *world) ocpp(device, action string, p record) record {
+	accepted := record{"status": "Accepted"}
+	switch action {
+	case "BootNotification":
+		return record{"status": "Accepted", "interval": 300, "currentTime": ms(evcs.SystemClock{}.Now())}
+	case "StartTransaction":
+		return record{"transactionId": w.start(device, p), "idTagInfo": accepted}
+	case "MeterValues":
+		w.meter(p)
+	case "StopTransaction":
+		w.stop(p)
+		return record{"idTagInfo": accepted}
+	case "Authorize":
+		return record{"idTagInfo": accepted}
+	case "Heartbeat":
+		return record{"currentTime": ms(evcs.SystemClock{}.Now())}
+	}
+	return record{}
+}
+
+func (w *world) start(device string, p record) int {
+	key := fmt.Sprint(device, p)
+	n := len(w.sessions) + 1
+	if old, ok := w.keys[key]; ok {
+		_, _ = fmt.Sscan(old, &n)
+		return n
+	}
+	w.keys[key] = fmt.Sprint(n)
+	var charger int64
+	_, _ = fmt.Sscanf(device[strings.LastIndex(device, "-")+1:], "%d", &charger)
+	register := int64(p["meterStart"].(float64)) * 10
+	w.sessions = append(w.sessions, record{
+		"sessionId": fmt.Sprint("S-", n), "orderId": n, "chargerId": charger, "connectorNo": 1, "deviceTransactionId": fmt.Sprint(n),
+		"state": "ACTIVE", "startTime": ms(stamp(p)), "meterStart": number(register), "energy": number(0),
+	})
+	w.orders = append(w.orders, record{
+		"orderId": n, "orderNo": fmt.Sprint("ORD-", n), "sessionId": fmt.Sprint("S-", n), "status": 0, "energy": number(0),
+		"amount": fenJSON(0), "payableAmount": fenJSON(0), "paidAmount": fenJSON(0), "refundedAmount": fenJSON(0),
+	})
+	begin := entry(stamp(p), register)
+	w.truth[fmt.Sprint(n)] = chargersim.Session{Start: &begin}
+	return n
+}
+
+func (w *world) meter(p record) {
+	id := fmt.Sprint(p["transactionId"])
+	value := p["meterValue"].([]any)[0].(record)
+	sample := value["sampledValue"].([]any)[0].(record)
+	var whole, rest int64
+	if sample["unit"] == "kWh" {
+		_, _ = fmt.Sscanf(sample["value"].(string), "%d.%d", &whole, &rest)
+		whole = whole*1000 + rest
+	} else {
+		_, _ = fmt.Sscan(sample["value"].(string), &whole)
+	}
+	point := record{"time": ms(stamp(value)), "meter": number(whole * 10), "energy": number(0)}
+	if slices.ContainsFunc(w.curves[id], func(old record) bool { return old["time"] == point["time"] }) {
+		return
+	}
+	w.curves[id] = append(w.curves[id], point)
+	s := w.truth[id]
+	s.Samples = append(s.Samples, entry(stamp(value), whole*10))
+	w.truth[id] = s
+}
+
+func (w *world) stop(p record) {
+	n := int(p["transactionId"].(float64))
+	if n > len(w.sessions) {
+		return // forgotten with everything else
+	}
+	id, session, order := fmt.Sprint(n), w.sessions[n-1], w.orders[n-1]
+	s := w.truth[id]
+	if s.Stop != nil {
+		return
+	}
+	end := entry(stamp(p), int64(p["meterStop"].(float64))*10)
+	s.Stop = &end
+	w.truth[id] = s
+	session["state"], session["stopTime"] = "ENDED", ms(end.Time)
+	session["meterStop"], session["energy"] = number(int64(end.Register)), number(int64(s.Energy()))
+	bill := price(s, zone())
+	order["energy"], order["amount"], order["payableAmount"], order["status"] = session["energy"], fenJSON(bill), fenJSON(bill), 10
+	if bill == 0 {
+		order["status"] = 11
+	}
+}
+
+func (w *world) rest(r *http.Request, body record) any {
+	switch path := strings.TrimPrefix(r.URL.Path, "/api/"); {
+	case path == "/readyz", path == "auth/login", path == "tenant", strings.HasSuffix(path, "/settings"), path == "station",
+		path == "billing/plan", strings.HasSuffix(path, "/credential"):
+		return record{"token": "T", "tenantId": 2, "stationId": 1, "planId": 1, "secret": "s"}
+	case path == "charger":
+		var n int
+		code := body["chargerCode"].(string)
+		_, _ = fmt.Sscanf(code[strings.LastIndex(code, "-")+1:], "%d", &n)
+		return record{"chargerId": n, "deviceId": code}
+	case path == "session":
+		return w.page("sessions", w.sessions)
+	case path == "order" && r.URL.Query().Get("status") == "10":
+		return record{"records": slices.DeleteFunc(slices.Clone(w.orders), func(o record) bool { return o["status"] != 10 })}
+	case path == "order":
+		return w.page("orders", w.orders)
+	case path == "payment":
+		return w.page("payments", w.payments)
+	case path == "payment/refund" && r.Method == http.MethodGet:
+		return w.page("refunds", w.refunds)
+	case path == "payment/create":
+		return record{"tradeNo": fmt.Sprint("T", body["orderId"])}
+	case strings.HasPrefix(path, "payment/sandbox/"):
+		return none(w.pay(path))
+	case path == "payment/refund":
+		return none(w.refund(body))
+	case strings.HasSuffix(path, "/curve"):
+		id := strings.TrimSuffix(strings.TrimPrefix(path, "session/S-"), "/curve")
+		list := w.curves[id]
+		if w.wrong != nil {
+			list = w.wrong("curve"+id, slices.Clone(list))
+		}
+		return record{"points": list}
+	}
+	return nil
+}
+
+// none makes a nil record a plain nil.
+func none(r record) any {
+	if r == nil {
+		return nil
+	}
+	return r
+}
+
+func (w *world) page(name string, list []record) record {
+	list = slices.Clone(list)
+	if w.wrong != nil {
+		list = w.wrong(name, list)
+	}
+	return record{"records": list, "nextCursor": nil}
+}
+
+func (w *world) pay(path string) record {
+	var n int
+	_, _ = fmt.Sscanf(path, "payment/sandbox/T%d/pay", &n)
+	if n > len(w.orders) {
+		return nil
+	}
+	o := w.orders[n-1]
+	o["status"], o["paidAmount"], o["payableAmount"] = 11, o["amount"], fenJSON(0)
+	p := record{
+		"paymentId": n, "orderId": n, "orderNo": o["orderNo"], "tradeNo": fmt.Sprint("T", n), "amount": o["amount"], "status": 2,
+		"refundedAmount": fenJSON(0),
+	}
+	w.payments = append(w.payments, p)
+	return p
+}
+
+func (w *world) refund(body record) record {
+	no := body["tradeNo"].(string)
+	i := slices.IndexFunc(w.payments, func(p record) bool { return p["tradeNo"] == no })
+	if i < 0 {
+		return nil
+	}
+	p := w.payments[i]
+	o := w.orders[p["orderId"].(int)-1]
+	if o["paidAmount"] == nil {
+		return nil
+	}
+	back := json.RawMessage(fmt.Sprintf("%.2f", body["refundAmount"].(float64)))
+	p["status"], p["refundedAmount"], o["refundedAmount"] = 6, back, back
+	if string(back) == string(p["amount"].(json.RawMessage)) {
+		p["status"], o["status"] = 5, 13
+	}
+	r := record{"refundNo": "R" + no, "tradeNo": no, "orderId": p["orderId"], "refundAmount": back, "refundStatus": 2}
+	w.refunds = append(w.refunds, r)
+	return r
+}
+
+// played is a world in which everybody has charged and paid.
+func played(t *testing.T) (*world, *torture) {
+	t.Helper()
+	w := newWorld(t.Error)
+	srv := httptest.NewServer(w)
+	t.Cleanup(srv.Close)
+	tor := &torture{options: options{customers: 3}, clock: evcs.SystemClock{}, log: t.Output(), admin: probe.NewClient(srv.URL, 4)}
+	scenario := chargersim.Scenarios()["busy"]
+	scenario.Sessions, scenario.OfflinePerMille = 3, 300
+	var list []chargersim.ChargerConfig
+	for i := range 8 {
+		id := fmt.Sprintf("CP-%d", i+1)
+		list = append(list, chargersim.ChargerConfig{DeviceID: id})
+		tor.site.Chargers = append(tor.site.Chargers, probe.Charger{ID: int64(i + 1), DeviceID: id})
+	}
+	var err error
+	tor.fleet, err = chargersim.New(chargersim.Config{
+		Endpoint: "ws" + strings.TrimPrefix(srv.URL, "http") + "/ocpp", Chargers: list, Speed: 3600, Lead: 4 * time.Hour,
+		Scenario: &scenario, PlainTimes: true, Backoff: 10 * time.Millisecond,
+		Faults: chargersim.FaultPlan{chargersim.FaultDuplicate: 5, chargersim.FaultLostAnswer: 20},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tor.till = newTill(tor, ctx)
+	if err := tor.fleet.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if complaints := tor.till.close(); len(complaints) > 0 {
+		t.Fatal(complaints)
+	}
+	return w, tor
+}
+
+// look runs the comparison and returns what it found.
+func look(t *testing.T, w *world, tor *torture, wrong func(string, []record) []record) []string {
+	t.Helper()
+	w.mu.Lock()
+	w.wrong = wrong
+	w.mu.Unlock()
+	kept := tor.till
+	defer func() { tor.till = kept }()
+	tor.till = &till{pays: kept.pays, refunds: map[string]api.Refund{}}
+	for no, r := range kept.refunds {
+		tor.till.refunds[no] = r
+	}
+	v := &verifier{torture: tor, s: &summary{}, zone: zone()}
+	for _, step := range []func(context.Context) error{v.loadSessions, v.loadOrders, v.compareSessions, v.comparePayments} {
+		if err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return v.found
+}
+
+// TestEveryLossIsFound breaks the world in every way the crash test is there to
+// find.
+func TestEveryLossIsFound(t *testing.T) {
+	t.Parallel()
+	w, tor := played(t)
+	if found := look(t, w, tor, nil); len(found) > 0 {
+		t.Fatalf("a right world is called wrong: %v", found)
+	}
+	if len(w.payments) == 0 || len(w.refunds) == 0 || len(w.sessions) < 16 {
+		t.Fatalf("%d sessions, %d payments, %d refunds: too little happened", len(w.sessions), len(w.payments), len(w.refunds))
+	}
+	change := func(list, field string, value any) func(string, []record) []record {
+		return func(name string, records []record) []record {
+			if name == list {
+				broken := record{}
+				for k, v := range records[0] {
+					broken[k] = v
+				}
+				broken[field] = value
+				records[0] = broken
+			}
+			return records
+		}
+	}
+	lose := func(list string) func(string, []record) []record {
+		return func(name string, records []record) []record {
+			if name == list {
+				return records[1:]
+			}
+			return records
+		}
+	}
+	double := func(list string) func(string, []record) []record {
+		return func(name string, records []record) []record {
+			if name == list {
+				return append(records, records[0])
+			}
+			return records
+		}
+	}
+	curve := "curve1"
+	for name, test := range map[string]struct {
+		wrong func(string, []record) []record
+		want  string
+	}{
+		"a start is lost":          {lose("sessions"), "is lost"},
+		"a start is there twice":   {double("sessions"), "is there twice"},
+		"a stop is lost":           {change("sessions", "state", "ACTIVE"), "is ACTIVE"},
+		"the register is wrong":    {change("sessions", "meterStop", number(1)), "ended at"},
+		"the start is wrong":       {change("sessions", "startTime", "2026-01-01T00:00:00.000Z"), "began at"},
+		"a session without order":  {change("sessions", "orderId", nil), "has no order"},
+		"an order is lost":         {lose("orders"), "its order 1 is lost"},
+		"an order is there twice":  {double("orders"), "has two orders"},
+		"a bill is a fen too high": {change("orders", "amount", fenJSON(1)), "right is"},
+		"an order without energy":  {change("orders", "energy", number(1)), "bills"},
+		"an order is held":         {change("orders", "held", true), "is held"},
+		"a meter value is lost":    {lose(curve), "is there 0 times"},
+		"a meter value twice":      {double(curve), "is there 2 times"},
+		"a payment is lost":        {lose("payments"), "payment"},
+		"a payment twice":          {double("payments"), "was paid twice"},
+		"a payment of another sum": {change("payments", "amount", fenJSON(7)), "was never acknowledged"},
+		"a refund is lost":         {lose("refunds"), "acknowledged refund"},
+		"a refund nobody asked":    {change("refunds", "refundNo", "RX"), "was never acknowledged so"},
+	} {
+		if found := strings.Join(look(t, w, tor, test.wrong), "\n"); !strings.Contains(found, test.want) {
+			t.Errorf("%s: found %q, want %q in it", name, found, test.want)
+		}
+	}
+}
