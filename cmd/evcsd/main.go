@@ -1,0 +1,17 @@
+// Command evcsd is the EVCS daemon.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/evcs/evcs/internal/daemon"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	os.Exit(daemon.Main(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}

@@ -1,0 +1,38 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/store"
+)
+
+const (
+	pruneBatch = 1000
+	// keepFrames and keepSamples are how long raw evidence and readings stay.
+	keepFrames  = 180 * 24 * time.Hour
+	keepSamples = 2 * 365 * 24 * time.Hour
+)
+
+// housekeeping are the jobs that keep the store from growing for ever.
+func (d *Daemon) housekeeping() []jobs.Job {
+	prune := func(age time.Duration, f func(tx *store.Tx, ctx context.Context, before int64, n int) (int64, error)) func(context.Context) (int, error) {
+		return func(ctx context.Context) (int, error) {
+			var n int64
+			before := evcs.Millis(d.opt.Clock.Now().Add(-age))
+			err := d.db.Gather(ctx, func(tx *store.Tx) error {
+				var err error
+				n, err = f(tx, ctx, before, pruneBatch)
+				return err
+			})
+			return int(n), err
+		}
+	}
+	return []jobs.Job{
+		{Name: "prune events", Every: 10 * time.Minute, Full: pruneBatch, Run: prune(d.opt.Config.Events.Retention, (*store.Tx).PruneEvents)},
+		{Name: "prune frames", Every: time.Hour, Full: pruneBatch, Run: prune(keepFrames, (*store.Tx).PruneFrames)},
+		{Name: "prune samples", Every: time.Hour, Full: pruneBatch, Run: prune(keepSamples, (*store.Tx).PruneSamples)},
+	}
+}

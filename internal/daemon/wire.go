@@ -1,0 +1,180 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/evcs/evcs/internal/alarm"
+	"github.com/evcs/evcs/internal/auth"
+	"github.com/evcs/evcs/internal/config"
+	"github.com/evcs/evcs/internal/event"
+	"github.com/evcs/evcs/internal/httpapi"
+	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/store"
+	"github.com/evcs/evcs/internal/tenant"
+)
+
+// parts is what wiring hands from one step to the next.
+type parts struct {
+	broker    *event.Broker
+	relay     *event.Relay
+	hasher    *auth.Hasher
+	sealer    *auth.Sealer
+	guard     *auth.Guard
+	people    *auth.Registry
+	crossings *tenant.Crossings
+	metrics   *httpapi.Metrics
+	runner    *jobs.Runner
+	api       []httpapi.Part
+	devices   []part
+	work      []part
+}
+
+// wire makes the parts and puts them into the phases of the stop.
+func (d *Daemon) wire(ctx context.Context) error {
+	p := &parts{broker: event.NewBroker(), metrics: httpapi.NewMetrics()}
+	p.relay = event.NewRelay(d.db.Source(), p.broker, d.opt.Log)
+	d.db.OnEmit(p.relay.Wake)
+	if err := d.wireIdentity(ctx, p); err != nil {
+		return err
+	}
+	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.opt.Log, Jobs: d.housekeeping()}
+	deviceHandler, err := d.wireCharging(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := d.wireMoney(p); err != nil {
+		return err
+	}
+	d.wireMonitoring(p)
+	rest, err := d.restHandler(p)
+	if err != nil {
+		return err
+	}
+	d.phases = []*phase{
+		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, 15*time.Second)}}},
+		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, part{"device listener", d.serveHTTP(d.device, deviceHandler, 10*time.Second)})},
+		{name: "work", limit: 30 * time.Second, parts: append(p.work, part{"jobs", p.runner.Run})},
+		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}}},
+	}
+	return nil
+}
+
+// wireIdentity makes who may come in, and on the first start the platform
+// tenant and its administrator.
+func (d *Daemon) wireIdentity(ctx context.Context, p *parts) error {
+	cfg := d.opt.Config
+	secret, err := key(cfg.Auth.JWTSecret, cfg.DataDir, "jwt.key")
+	if err != nil {
+		return err
+	}
+	sealing, err := sealingKey(cfg.Auth.SealingKey, cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	if p.sealer, err = auth.NewSealer(sealing); err != nil {
+		return fmt.Errorf("sealing key: %w", err)
+	}
+	if p.hasher, err = auth.NewHasher(); err != nil {
+		return fmt.Errorf("password hasher: %w", err)
+	}
+	transact := func(ctx context.Context, fn func(auth.Tx) error) error {
+		return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+	}
+	p.guard, err = auth.NewGuard(auth.Config{
+		Clock: d.opt.Clock, Transact: transact, Read: d.db.Reader().Auth(), Tenants: d.db.Reader().Tenants(), Hasher: p.hasher, Secret: secret,
+		AccessTTL: cfg.Auth.AccessTTL, RefreshTTL: cfg.Auth.RefreshTTL, RefreshMax: cfg.Auth.RefreshMax,
+		FailuresPerMinute: cfg.RateLimit.LoginPerMinute,
+	})
+	if err != nil {
+		return fmt.Errorf("sign-ins: %w", err)
+	}
+	p.people = &auth.Registry{Clock: d.opt.Clock, Transact: transact, Hasher: p.hasher, Changed: p.guard.Forget}
+	if err := d.bootstrap(ctx, p.people); err != nil {
+		return err
+	}
+	return d.wireTenants(p)
+}
+
+// bootstrap makes the administrator of the first start and prints a password
+// that was made up, once.
+func (d *Daemon) bootstrap(ctx context.Context, people *auth.Registry) error {
+	given, err := firstPassword(d.opt.Config.Admin.Password, d.opt.Config.Admin.PasswordFile)
+	if err != nil {
+		return err
+	}
+	generated, made, err := people.Bootstrap(ctx, given)
+	if err != nil {
+		return fmt.Errorf("make the administrator: %w", err)
+	}
+	if made && generated != "" {
+		_, err = fmt.Fprintf(d.opt.Notices, "administrator: admin@tenant1\npassword (shown once): %s\n", generated)
+	}
+	return err
+}
+
+func (d *Daemon) wireMonitoring(p *parts) {
+	p.api = append(p.api,
+		httpapi.Health{Reasons: d.reasons, Metrics: p.metrics.Handler()},
+		httpapi.Events{Read: events{d.db}, Broker: p.broker, Guard: p.guard, Clock: d.opt.Clock, Stopping: d.stopping},
+		httpapi.Monitoring{
+			Read: alerts{d.db.Reader().Alarms()}, Clock: d.opt.Clock,
+			Transact: func(ctx context.Context, fn func(alarm.Store) error) error {
+				return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx.Alarms()) })
+			},
+		},
+	)
+}
+
+// reasons says why the daemon is not ready.
+func (d *Daemon) reasons(ctx context.Context) []string {
+	var reasons []string
+	if !d.ready.Load() {
+		reasons = append(reasons, "starting or stopping")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := d.db.Schema(ctx); err != nil {
+		reasons = append(reasons, "the store cannot be read")
+	}
+	return reasons
+}
+
+func (d *Daemon) restHandler(p *parts) (http.Handler, error) {
+	cfg := d.opt.Config
+	internal, errInternal := config.Prefixes(cfg.Internal.AllowCIDR)
+	metrics, errMetrics := config.Prefixes(cfg.Metrics.AllowCIDR)
+	proxies, errProxies := config.Prefixes(cfg.Server.TrustedProxy.CIDRs)
+	if err := errors.Join(errInternal, errMetrics, errProxies); err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Config{
+		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings,
+		Replays: d.db.Idempotency(d.opt.Clock), Meter: p.metrics, Version: d.opt.Version,
+		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
+		MetricsCIDR: metrics, TenantRate: cfg.RateLimit.TenantPerSecond, TenantBurst: cfg.RateLimit.TenantBurst, Parts: p.api,
+	}), nil
+}
+
+// node is this node's name in the store: commands and connections are tied to
+// it.
+func (d *Daemon) node() string {
+	if d.opt.Config.Node != "" {
+		return d.opt.Config.Node
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		d.opt.Log.Warn("the host has no name", slog.Any("error", err))
+		host = "localhost"
+	}
+	if dir, err := filepath.Abs(d.opt.Config.DataDir); err == nil {
+		return host + ":" + dir
+	}
+	return host
+}

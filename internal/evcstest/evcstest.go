@@ -1,0 +1,245 @@
+// Package evcstest runs a whole daemon in the test process: a temporary
+// database of either engine, port 0, a clock that a test can set, and help to
+// provision through the public API, as a customer would.
+package evcstest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/evcs/evcs/internal/config"
+	"github.com/evcs/evcs/internal/daemon"
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// Password is the administrator's in every test daemon.
+const Password = "Evcs-test-2026"
+
+// Clock is a clock that a test sets; without a setting it is the machine's.
+type Clock struct {
+	mu    sync.Mutex
+	fixed time.Time     // guarded by mu
+	ahead time.Duration // guarded by mu
+}
+
+// Now implements evcs.Clock.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.fixed.IsZero() {
+		return c.fixed
+	}
+	return evcs.SystemClock{}.Now().Add(c.ahead)
+}
+
+// Set stops the clock at a moment.
+func (c *Clock) Set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fixed = at.UTC().Truncate(time.Millisecond)
+}
+
+// Advance moves the clock on, running or stopped.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.fixed.IsZero() {
+		c.fixed = c.fixed.Add(d)
+		return
+	}
+	c.ahead += d
+}
+
+// Daemon is a running evcsd.
+type Daemon struct {
+	// URL is the base of the REST listener, DeviceURL that of the device
+	// listener (http; a charger uses ws for the same address).
+	URL, DeviceURL string
+	Clock          *Clock
+	Config         config.Config
+
+	t    testing.TB
+	stop context.CancelFunc
+	done chan error
+	once sync.Once
+}
+
+// Option changes the settings of a test daemon.
+type Option func(*daemon.Options)
+
+// WithConfig changes its settings.
+func WithConfig(change func(*config.Config)) Option {
+	return func(o *daemon.Options) { change(&o.Config) }
+}
+
+// WithLog shows its log.
+func WithLog(log *slog.Logger) Option { return func(o *daemon.Options) { o.Log = log } }
+
+// Durable keeps every commit's flush, which tests otherwise leave out.
+func Durable() Option { return func(o *daemon.Options) { o.SyncOff = false } }
+
+// Start runs a daemon on SQLite until the test ends.
+func Start(t testing.TB, options ...Option) *Daemon {
+	t.Helper()
+	return StartOn(t, "", t.TempDir(), options...)
+}
+
+// StartOn runs a daemon on the database of a URL ("": SQLite in dir) with its
+// keys in dir, so that a test can stop it and start it again on the same data.
+func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
+	t.Helper()
+	c := config.Defaults()
+	c.DataDir, c.Database.URL = dir, databaseURL
+	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0"
+	c.Admin.Password = Password
+	d := &Daemon{Clock: new(Clock), t: t, done: make(chan error, 1)}
+	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Version: "test"}
+	for _, o := range options {
+		o(&opt)
+	}
+	d.Config = opt.Config
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	d.stop = cancel
+	made, err := daemon.New(ctx, opt)
+	if err != nil {
+		cancel()
+		t.Fatalf("start evcsd: %v", err)
+	}
+	d.URL, d.DeviceURL = "http://"+made.REST().String(), "http://"+made.Device().String()
+	go func() { d.done <- made.Run(ctx) }()
+	t.Cleanup(d.Stop)
+	return d
+}
+
+// Stop stops the daemon in order, as a signal would, and waits.
+func (d *Daemon) Stop() {
+	d.once.Do(func() {
+		d.stop()
+		http.DefaultClient.CloseIdleConnections()
+		if err := <-d.done; err != nil {
+			d.t.Errorf("evcsd did not stop cleanly: %v", err)
+		}
+	})
+}
+
+// Answer is an envelope as it came.
+type Answer struct {
+	Status  int             `json:"-"`
+	Header  http.Header     `json:"-"`
+	Code    int             `json:"code"`
+	Message string          `json:"message"`
+	Data    json.RawMessage `json:"data"`
+}
+
+// Into reads the data.
+func (a Answer) Into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal(a.Data, v); err != nil {
+		t.Fatalf("%v in %s", err, a.Data)
+	}
+}
+
+// Caller is somebody who calls the API.
+type Caller struct {
+	d     *Daemon
+	token string
+}
+
+// Anyone calls without a credential.
+func (d *Daemon) Anyone() Caller { return Caller{d: d} }
+
+// Admin signs the platform's administrator in.
+func (d *Daemon) Admin() Caller {
+	d.t.Helper()
+	return d.SignIn("admin@tenant1", Password)
+}
+
+// SignIn signs a user in.
+func (d *Daemon) SignIn(identifier, password string) Caller {
+	d.t.Helper()
+	var tokens struct {
+		Token string `json:"token"`
+	}
+	d.Anyone().OK(d.t, http.MethodPost, "/api/auth/login", map[string]any{"identifier": identifier, "password": password}).Into(d.t, &tokens)
+	return Caller{d, tokens.Token}
+}
+
+// Token is the caller's bearer token.
+func (c Caller) Token() string { return c.token }
+
+// Call sends a request; a nil body sends none. headers come in pairs.
+func (c Caller) Call(t testing.TB, method, path string, body any, headers ...string) Answer {
+	t.Helper()
+	var reader io.Reader = http.NoBody
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, c.d.URL+path, reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close() //nolint:errcheck // read whole
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := Answer{Status: answer.StatusCode, Header: answer.Header}
+	if err := json.Unmarshal(text, &a); err != nil {
+		t.Fatalf("%s %s: %d %s", method, path, answer.StatusCode, text)
+	}
+	return a
+}
+
+// OK is Call that must succeed.
+func (c Caller) OK(t testing.TB, method, path string, body any, headers ...string) Answer {
+	t.Helper()
+	a := c.Call(t, method, path, body, headers...)
+	if a.Status != http.StatusOK || a.Code != http.StatusOK {
+		t.Fatalf("%s %s: %d %d %s %s", method, path, a.Status, a.Code, a.Message, a.Data)
+	}
+	return a
+}
+
+// Eventually asks until ok says yes, for at most ten seconds.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for !ok() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("in vain: %s", what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// Path words a path with its parameters.
+func Path(format string, args ...any) string { return fmt.Sprintf(format, args...) }
