@@ -160,6 +160,10 @@ type UpdateCharger struct {
 	SupportedProtocols Optional[json.RawMessage] `json:"supportedProtocols,omitzero"`
 	Remark             Optional[string]          `json:"remark,omitzero" maxLength:"500"`
 	BillingPlanID      Optional[int64]           `json:"billingPlanId,omitzero" minimum:"1"`
+	TenantID           *int64                    `json:"tenantId,omitempty" minimum:"1" doc:"Fixed at creation"`
+	StationID          *int64                    `json:"stationId,omitempty" minimum:"1" doc:"Fixed at creation"`
+	DeviceID           *string                   `json:"deviceId,omitempty" maxLength:"48" doc:"Fixed at creation"`
+	Simulated          *bool                     `json:"simulated,omitempty" doc:"Fixed at creation"`
 	Version            *int64                    `json:"version,omitempty" minimum:"0"`
 }
 

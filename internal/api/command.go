@@ -44,7 +44,7 @@ type Command struct {
 	Reason      *string         `json:"reason"`
 	OrderID     *int64          `json:"orderId"`
 	SessionID   *string         `json:"sessionId"`
-	RequestedBy *int64          `json:"requestedBy"`
+	RequestedBy *string         `json:"requestedBy" doc:"Who asked: a user name, or system"`
 	CreateTime  TimeMS          `json:"createTime"`
 	SentTime    *TimeMS         `json:"sentTime"`
 	AnswerTime  *TimeMS         `json:"answerTime"`
@@ -174,6 +174,8 @@ type CreateIDTag struct {
 
 // UpdateIDTag is the body of PUT /api/id-tag/{idTagId}.
 type UpdateIDTag struct {
+	IDTag       *string          `json:"idTag,omitempty" maxLength:"36" doc:"Fixed at creation"`
+	TenantID    *int64           `json:"tenantId,omitempty" minimum:"1" doc:"Fixed at creation"`
 	UserID      Optional[int64]  `json:"userId,omitzero" minimum:"1"`
 	Status      *string          `json:"status,omitempty" enum:"ACTIVE,BLOCKED"`
 	ExpireTime  Optional[Time]   `json:"expireTime,omitzero"`

@@ -125,7 +125,7 @@ type Refund struct {
 	Automatic       *string `json:"automatic" enum:"DUPLICATE_PAYMENT,LATE_PAYMENT"`
 	FailureCode     *string `json:"failureCode"`
 	FailureMessage  *string `json:"failureMessage"`
-	RequestedBy     *int64  `json:"requestedBy"`
+	RequestedBy     *string `json:"requestedBy" doc:"Who asked: a user name, or system"`
 	CreateTime      Time    `json:"createTime"`
 	SuccessTime     *Time   `json:"successTime"`
 }

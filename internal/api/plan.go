@@ -84,6 +84,8 @@ type UpdatePlan struct {
 	ParkingFreeMinutes *int64           `json:"parkingFreeMinutes,omitempty" minimum:"0" maximum:"10080"`
 	ParkingHourPrice   Optional[Price]  `json:"parkingHourPrice,omitzero" minimum:"0" maximum:"100"`
 	Remark             Optional[string] `json:"remark,omitzero" maxLength:"500"`
+	TenantID           *int64           `json:"tenantId,omitempty" minimum:"1" doc:"Fixed at creation"`
+	StationID          Optional[int64]  `json:"stationId,omitzero" minimum:"1" doc:"Fixed at creation"`
 	Version            *int64           `json:"version,omitempty" minimum:"0"`
 }
 

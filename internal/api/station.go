@@ -81,6 +81,7 @@ type UpdateStation struct {
 	Remark        Optional[string] `json:"remark,omitzero" maxLength:"500"`
 	Facilities    *[]string        `json:"facilities,omitempty" maxItems:"20" maxLength:"30"`
 	TimeZone      Optional[string] `json:"timeZone,omitzero" maxLength:"64"`
+	TenantID      *int64           `json:"tenantId,omitempty" minimum:"1" doc:"Fixed at creation"`
 	Version       *int64           `json:"version,omitempty" minimum:"0"`
 }
 

@@ -31,7 +31,7 @@ const nouns = "tenant auth station tariff order ledger payment recon command ala
 var order = []step{
 	{strangers: true, names: "evcs api migrations"},
 	{names: nouns},
-	{strangers: true, names: "device event ocppj"},
+	{names: "event device ocppj"},
 	{names: "charging cashier closing"},
 	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore httpapi config"},
 	{names: "daemon"},
@@ -39,12 +39,12 @@ var order = []step{
 	{strangers: true, names: "store/storetest chargersim archtest"},
 	{names: "evcstest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
-	{names: "scripts/demo bench/ref bench/probe bench/load bench/torture bench"},
+	{names: "bench/ref bench/probe bench/load bench/torture scripts/demo bench"},
 }
 
 // only narrows the order: the whole of what a package may import of ours.
 var only = map[string]string{
-	"device": "evcs", "event": "evcs", "ocppj": "evcs",
+	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
 	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event",
 	"client": "api", "tui": "api client", "cli": "api client tui", "chargersim": "evcs",

@@ -38,6 +38,8 @@ type Params struct {
 	Number    int64    `json:"transaction,omitempty"`
 	OrderNo   string   `json:"orderNo,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
+	// Cancel says that a STOP takes the order back when it delivered nothing.
+	Cancel bool `json:"cancel,omitempty"`
 }
 
 // The waiting times of commands without a wait.
@@ -202,7 +204,7 @@ func CommandError(c *command.Command, o *order.Order) error {
 		return evcs.With(command.ErrTimeout, facts)
 	case command.Failed:
 		if c.Reason == unsupported {
-			return evcs.With(command.ErrUnsupported, map[string]any{"type": c.Type, "protocol": nil})
+			return evcs.With(command.ErrUnsupported, map[string]any{"type": c.Type, "protocol": protocolOf(c)})
 		}
 		return evcs.With(command.ErrTimeout, facts)
 	case command.Pending, command.Sent, command.Accepted, command.Completed:
@@ -211,6 +213,21 @@ func CommandError(c *command.Command, o *order.Order) error {
 }
 
 const unsupported = "UNSUPPORTED"
+
+// protocolOf is the protocol that does not know a command: its result says it.
+func protocolOf(c *command.Command) any {
+	var said struct{ Protocol string }
+	if err := json.Unmarshal(c.Result, &said); err != nil || said.Protocol == "" {
+		return nil
+	}
+	return said.Protocol
+}
+
+// notKnown is the result of a command that the charger's protocol lacks.
+func (s *site) notKnown() json.RawMessage {
+	raw, _ := json.Marshal(map[string]string{"protocol": s.charger.Protocol}) //nolint:errcheck,errchkjson // a text
+	return raw
+}
 
 // sendSoon sends a command in a goroutine that Drain waits for.
 func (e *Engine) sendSoon(ctx context.Context, c *command.Command) {
@@ -286,7 +303,7 @@ func (e *Engine) answered(ctx context.Context, who place, id evcs.CommandID, a d
 		case failure == nil:
 			c.Answer(a.Accepted, a.Reason, a.Result, now)
 		case errors.Is(failure, device.ErrUnsupported):
-			c.Answer(false, unsupported, nil, now)
+			c.Answer(false, unsupported, s.notKnown(), now)
 			if c.State == command.Rejected {
 				c.State = command.Failed
 			}

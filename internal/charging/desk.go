@@ -5,12 +5,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/evcs/evcs/internal/alarm"
-	"github.com/evcs/evcs/internal/command"
-	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/tariff"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -60,7 +58,7 @@ func (e *Engine) settleOrphan(ctx context.Context, a *evcs.Actor, old *order.Ses
 		if err := e.end(ctx, tx, s, r, how, now); err != nil {
 			return err
 		}
-		if err := alarm.Cure(ctx, tx.Alarms(), alarm.OrphanSession, s.tenant, alarm.OfNumber("SESSION", x.ID), a.Name, now); err != nil {
+		if err := s.cureOrphan(ctx, tx, x, a.Name, now); err != nil {
 			return err
 		}
 		made = r.order
@@ -163,80 +161,19 @@ func (e *Engine) change(ctx context.Context, a *evcs.Actor, old *order.Order, ac
 		if err := order.Record(ctx, tx, made, c); err != nil {
 			return err
 		}
+		if err := s.settled(ctx, tx, made, a.Name, now); err != nil {
+			return err
+		}
 		return audit(ctx, tx, a, action, int64(made.ID), made, c.Detail, now)
 	})
 	return made, err
 }
 
-// CancelOrder cancels an order. One that charges is cancelled only without
-// energy, and its device is told to stop; what it delivers nevertheless becomes
-// an orphan. free refuses while a payment is alive; nil asks nobody.
-func (e *Engine) CancelOrder(ctx context.Context, a *evcs.Actor, old *order.Order, reason string, free func(context.Context, Tx) error) (*order.Order, error) {
-	var ended *order.Session
-	made, err := e.change(ctx, a, old, tenant.OrderCancel, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
-		ended = nil
-		if free != nil {
-			if err := free(ctx, tx); err != nil {
-				return order.Change{}, err
-			}
-		}
-		before, owed := o.Status, o.Amount-o.PaidAmount
-		c, err := o.Cancel(reason, now)
-		if err != nil || c.None() {
-			return c, err
-		}
-		if before != order.Charging {
-			return c, ledger.Book(ctx, tx.Ledger(), ledger.Waived(o.Tenant, o.ID, now, owed))
-		}
-		r := s.findRunning(o.Session, 0)
-		if r == nil {
-			return c, nil
-		}
-		if r.session.Begun() && !s.charger.Connected {
-			return c, s.charger.OfflineError()
-		}
-		r.session.State, r.session.StoppedAt, r.session.UpdatedAt = order.SessionEnded, now, now
-		if err := tx.Orders().UpdateSession(ctx, s.scope(), r.session); err != nil {
-			return c, err
-		}
-		delete(s.running, r.session.Connector)
-		ended = r.session
-		if err := e.abandon(ctx, tx, s, o.Session, now); err != nil {
-			return c, err
-		}
-		return c, s.occupy(ctx, tx, r.session.Connector, 0, now)
-	})
-	if err == nil && ended != nil && ended.Begun() {
-		e.tellToStop(ctx, place{ended.Tenant, ended.Charger}, ended.Connector, device.StartAnswer{Session: ended.UID, Transaction: ended.ID})
-	}
-	return made, err
-}
-
-// abandon ends the commands of a session that is cancelled.
-func (e *Engine) abandon(ctx context.Context, tx Tx, s *site, session string, now time.Time) error {
-	open, err := tx.Commands().OpenCommands(ctx, s.scope(), s.place.id)
-	if err != nil {
-		return err
-	}
-	for _, c := range open {
-		if c.Session != session {
-			continue
-		}
-		c.State, c.Reason, c.EndedAt = command.Cancelled, "order cancelled", now
-		if err := s.saveCommand(ctx, tx, c, now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Adjust sets the discount of an ended order.
-func (e *Engine) Adjust(ctx context.Context, a *evcs.Actor, old *order.Order, discount evcs.Money, reason string, free func(context.Context, Tx) error) (*order.Order, error) {
+func (e *Engine) Adjust(ctx context.Context, a *evcs.Actor, old *order.Order, discount evcs.Money, reason string) (*order.Order, error) {
 	return e.change(ctx, a, old, tenant.OrderAdjust, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
-		if free != nil {
-			if err := free(ctx, tx); err != nil {
-				return order.Change{}, err
-			}
+		if err := payment.CheckNoLive(ctx, tx.Payments(), s.scope(), o.ID); err != nil {
+			return order.Change{}, err
 		}
 		lines, err := tx.Orders().Lines(ctx, s.scope(), o.ID)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/station"
 	"github.com/evcs/evcs/internal/tariff"
 	"github.com/evcs/evcs/internal/tenant"
@@ -31,6 +32,7 @@ type Tx interface {
 	Orders() order.Store
 	Commands() command.Store
 	Ledger() ledger.Store
+	Payments() payment.Store
 	Alarms() alarm.Store
 	Emit(ctx context.Context, e evcs.Event) error
 	KeepFrame(ctx context.Context, f evcs.Frame) error
@@ -79,7 +81,9 @@ type Engine struct {
 	waiters map[evcs.CommandID]map[chan struct{}]struct{} // guarded by mu
 	heard   map[evcs.ChargerID]order.Heard                // guarded by mu: not yet in the store
 	back    map[evcs.ChargerID]time.Time                  // guarded by mu: connected, stops to be repeated
-	gone    map[evcs.ChargerID]time.Time                  // guarded by mu: sockets closed
+	gone    map[evcs.ChargerID]order.Heard                // guarded by mu: sockets closed, and when
+	joins   map[evcs.ChargerID]*joins                     // guarded by mu: when chargers connected lately
+	tidied  time.Time                                     // guarded by mu: when memory was last tidied
 	sending sync.WaitGroup
 }
 
@@ -93,7 +97,8 @@ func New(c Config) *Engine {
 	}
 	return &Engine{
 		Config: c, units: make(map[evcs.ChargerID]*unit), waiters: make(map[evcs.CommandID]map[chan struct{}]struct{}),
-		heard: make(map[evcs.ChargerID]order.Heard), back: make(map[evcs.ChargerID]time.Time), gone: make(map[evcs.ChargerID]time.Time),
+		heard: make(map[evcs.ChargerID]order.Heard), back: make(map[evcs.ChargerID]time.Time), gone: make(map[evcs.ChargerID]order.Heard),
+		joins: make(map[evcs.ChargerID]*joins),
 	}
 }
 

@@ -51,6 +51,7 @@ func (s *socket) Identity() device.Identity { return s.id }
 func (s *socket) Info() device.Info {
 	return device.Info{Protocol: device.OCPP16, Address: "192.0.2.1"}
 }
+
 func (s *socket) Close(string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +213,7 @@ func (y *yard) order(session string) *order.Order {
 
 func (y *yard) orders() int64 {
 	y.t.Helper()
-	p, err := y.db.Reader().Orders().OrderPage(y.t.Context(), evcs.Only(y.id.Tenant), store.OrderFilter{}, evcs.PageRequest{Page: 1, Size: 100})
+	p, err := y.db.Reader().Orders().OrderPage(y.t.Context(), evcs.Only(y.id.Tenant), order.Filter{}, evcs.PageRequest{Page: 1, Size: 100})
 	if err != nil {
 		y.t.Fatal(err)
 	}

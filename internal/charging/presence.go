@@ -15,6 +15,7 @@ import (
 // is closed. Sessions go on as they were.
 func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 	id, info, now := x.Identity(), x.Info(), e.Clock.Now()
+	flaps := e.joined(id, now)
 	err := e.act(ctx, placeOf(id), e.Urgent, reread, func(tx Tx, s *site) error {
 		s.charger.Connected, s.charger.ConnectedSince, s.charger.LastSeen, s.charger.Node = true, now, now, e.Node
 		set(&s.charger.RemoteAddress, info.Address)
@@ -26,6 +27,11 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 		}
 		if err := s.heardAgain(ctx, tx, now); err != nil {
 			return err
+		}
+		if flaps {
+			if err := s.flapping(ctx, tx, now); err != nil {
+				return err
+			}
 		}
 		return tx.Emit(ctx, s.event(evcs.EventChargerConnected, 0, now, map[string]any{"protocol": info.Protocol, "remoteAddress": info.Address}))
 	})
@@ -59,7 +65,7 @@ func (e *Engine) Disconnected(ctx context.Context, x device.Session, reason stri
 	}
 	id, now := x.Identity(), e.Clock.Now()
 	e.mu.Lock()
-	e.gone[id.Charger] = now
+	e.gone[id.Charger] = order.Heard{Tenant: id.Tenant, Charger: id.Charger, At: now}
 	delete(e.back, id.Charger)
 	e.mu.Unlock()
 	err := e.act(context.WithoutCancel(ctx), placeOf(id), e.Urgent, reread, func(tx Tx, s *site) error {
@@ -117,7 +123,7 @@ func (e *Engine) wakeSilent(ctx context.Context, list []order.Heard) error {
 	for _, h := range list {
 		u := e.unit(h.Charger)
 		u.mu.Lock()
-		offline := u.known != nil && u.known.charger.Status == station.Offline
+		offline := u.known == nil || u.known.charger.Status == station.Offline // not known: the store says
 		u.mu.Unlock()
 		if !offline {
 			continue

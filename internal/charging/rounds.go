@@ -50,7 +50,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Round does everything that is due now.
 func (e *Engine) Round(ctx context.Context) error {
-	return errors.Join(e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx))
+	return errors.Join(e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx), e.tidy(ctx))
 }
 
 func (e *Engine) deadlines(ctx context.Context) error {
@@ -145,21 +145,17 @@ func (e *Engine) silences(ctx context.Context) error {
 		}
 	}
 	e.mu.Lock()
-	var gone []evcs.ChargerID
-	for id, since := range e.gone {
-		if now.Sub(since) >= goneAfter {
-			gone = append(gone, id)
+	var gone []order.Heard
+	for id, h := range e.gone {
+		if now.Sub(h.At) >= goneAfter {
+			gone = append(gone, h)
 			delete(e.gone, id)
 		}
 	}
 	e.mu.Unlock()
-	for _, id := range gone {
-		u := e.unit(id)
-		u.mu.Lock()
-		known := u.known
-		u.mu.Unlock()
-		if known != nil && e.Hub.Get(id) == nil {
-			failed = errors.Join(failed, e.silence(ctx, order.Heard{Tenant: known.tenant, Charger: id}, now))
+	for _, h := range gone {
+		if e.Hub.Get(h.Charger) == nil {
+			failed = errors.Join(failed, e.silence(ctx, h, now))
 		}
 	}
 	return failed
@@ -224,7 +220,7 @@ func (e *Engine) Recover(ctx context.Context) error {
 			return nil
 		}))
 		e.mu.Lock()
-		e.gone[h.Charger] = now
+		e.gone[h.Charger] = order.Heard{Tenant: h.Tenant, Charger: h.Charger, At: now}
 		e.mu.Unlock()
 	}
 	return failed

@@ -96,6 +96,9 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 		return err
 	}
 	x.Anomalies = x.Anomalies.With(how.hold...)
+	if taken, err := e.takeBack(ctx, tx, s, r, how, at); taken || err != nil {
+		return err
+	}
 	points, err := curve(ctx, tx, x)
 	if err != nil {
 		return err

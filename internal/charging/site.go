@@ -27,6 +27,7 @@ type site struct {
 	connectors []*station.Connector
 	running    map[int]*running // by connector: the open order or session
 	touched    []evcs.CommandID // commands of this transaction
+	fault      faultState       // what is known of its ChargerFault alert
 }
 
 // running is a session that goes on, with its order.

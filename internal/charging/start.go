@@ -38,6 +38,12 @@ func (e *Engine) Started(ctx context.Context, m device.Started) (device.StartAns
 		}
 		return keep(ctx, tx, m.From, answer.Session, "")
 	})
+	if errors.Is(err, tenant.ErrQuota) { // undone; what was told is kept all the same
+		kept := e.Patient(ctx, func(tx Tx) error { return keep(ctx, tx, m.From, m.Session, evcs.CodeQuotaExceeded.Name()) })
+		if kept != nil {
+			return device.StartAnswer{}, kept
+		}
+	}
 	if err != nil {
 		return device.StartAnswer{}, err
 	}
@@ -440,6 +446,9 @@ func (e *Engine) billPast(ctx context.Context, tx Tx, s *site, r *running, sourc
 		return err
 	}
 	if err := s.freezeIfAny(ctx, tx, r, r.session.StartedAt); err != nil {
+		return err
+	}
+	if err := s.cureOrphan(ctx, tx, r.session, how.by, at); err != nil {
 		return err
 	}
 	return e.end(ctx, tx, s, r, how, at)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -100,7 +99,10 @@ func (s *site) whole(ctx context.Context, tx Tx, m device.Status, now time.Time)
 		set(&s.charger.FaultDetail, m.FaultDetail)
 		s.charger.FaultSince = now
 	}
-	return s.saveCharger(ctx, tx, now)
+	if err := s.saveCharger(ctx, tx, now); err != nil {
+		return err
+	}
+	return s.faultAlert(ctx, tx, now)
 }
 
 // report takes the report of one connector.
@@ -137,12 +139,8 @@ func (s *site) saveConnector(ctx context.Context, tx Tx, c *station.Connector, b
 	if c.Status == before {
 		return nil
 	}
-	if c.Status == station.Fault {
-		err := alarm.Raise(ctx, tx.Alarms(), alarm.Alert{
-			Tenant: s.tenant, Rule: alarm.ChargerFault, Target: alarm.OfCharger(s.place.id), Station: s.charger.Station, Charger: s.place.id,
-			Message: s.charger.Code,
-		}, now)
-		if err != nil {
+	if c.Status != station.Offline {
+		if err := s.faultAlert(ctx, tx, now); err != nil {
 			return err
 		}
 	}

@@ -266,6 +266,9 @@ func (t *stopping) again(ctx context.Context, x *order.Session) (device.StopAnsw
 func (t *stopping) cancelled(ctx context.Context, x *order.Session, o *order.Order) (device.StopAnswer, error) {
 	a := t.answer(x, o)
 	a.Cancelled = true
+	if x.StopDigest == t.digest() { // the very stop that ended it
+		return a, nil
+	}
 	if t.m.Energy != nil && *t.m.Energy == 0 || t.m.Register != nil && x.MeterStart != nil && *t.m.Register <= *x.MeterStart {
 		return a, nil
 	}

@@ -12,6 +12,7 @@ import (
 const (
 	pruneBatch = 1000
 	// keepFrames and keepSamples are how long raw evidence and readings stay.
+	keepReplies = 8 * 24 * time.Hour
 	keepFrames  = 180 * 24 * time.Hour
 	keepSamples = 2 * 365 * 24 * time.Hour
 )
@@ -32,6 +33,11 @@ func (d *Daemon) housekeeping() []jobs.Job {
 	}
 	return []jobs.Job{
 		{Name: "prune events", Every: 10 * time.Minute, Full: pruneBatch, Run: prune(d.opt.Config.Events.Retention, (*store.Tx).PruneEvents)},
+		{Name: "prune device replies", Every: time.Hour, Full: pruneBatch, Run: prune(keepReplies, (*store.Tx).PruneReplies)},
+		{Name: "prune idempotency keys", Every: 10 * time.Minute, Full: pruneBatch, Run: func(ctx context.Context) (int, error) {
+			n, err := d.db.Idempotency(d.opt.Clock).Prune(ctx, pruneBatch)
+			return int(n), err
+		}},
 		{Name: "prune frames", Every: time.Hour, Full: pruneBatch, Run: prune(keepFrames, (*store.Tx).PruneFrames)},
 		{Name: "prune samples", Every: time.Hour, Full: pruneBatch, Run: prune(keepSamples, (*store.Tx).PruneSamples)},
 	}

@@ -12,10 +12,13 @@ import (
 
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/auth"
+	"github.com/evcs/evcs/internal/cashier"
+	"github.com/evcs/evcs/internal/charging"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/event"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/sandboxpay"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -31,6 +34,9 @@ type parts struct {
 	crossings *tenant.Crossings
 	metrics   *httpapi.Metrics
 	runner    *jobs.Runner
+	engine    *charging.Engine
+	till      *cashier.Till
+	bank      *sandboxpay.Bank // nil: not offered
 	api       []httpapi.Part
 	devices   []part
 	work      []part

@@ -98,7 +98,7 @@ func TestStreamResumes(t *testing.T) {
 			t.Errorf("a place nobody knows: %+v", ahead)
 		}
 		var list []sent
-		admin.OK(t, http.MethodGet, "/api/events?types=tenant.*", nil).Into(t, &list)
+		admin.OK(t, http.MethodGet, "/api/events?types=tenant.*&tenantScope=SELF_AND_DESCENDANTS", nil).Into(t, &list)
 		if len(list) != 2 || list[1].EventID != second.EventID {
 			t.Errorf("%+v", list)
 		}
@@ -132,7 +132,7 @@ func next(t *testing.T, r *bufio.Reader) sent {
 
 func stream(t *testing.T, url, token, last string) *bufio.Reader {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/events/stream", http.NoBody)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/events/stream?tenantScope=SELF_AND_DESCENDANTS", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -352,6 +352,12 @@ func (p Chargers) update(ctx context.Context, a *evcs.Actor, in *struct{ Body ap
 }
 
 func applyCharger(c *station.Charger, b api.UpdateCharger) error {
+	if err := cmp.Or(
+		fixed("tenantId", b.TenantID, int64(c.Tenant)), fixed("stationId", b.StationID, int64(c.Station)),
+		fixed("deviceId", b.DeviceID, c.DeviceID), fixed("simulated", b.Simulated, c.Simulated),
+	); err != nil {
+		return err
+	}
 	put(&c.Code, b.ChargerCode)
 	put(&c.Name, b.ChargerName)
 	put(&c.Type, b.ChargerType)

@@ -73,7 +73,7 @@ func (p Devices) connections(ctx context.Context, a *evcs.Actor, in *connectionF
 			ConnectedSince: api.At(info.Since), LastMessageTime: api.AtOrNil(info.Last), MessagesIn: info.In, MessagesOut: info.Out, PendingCommands: int64(info.Pending),
 		})
 	}
-	return pageOfConnections(list, page), nil
+	return pageOfConnections(list, page)
 }
 
 func (p Devices) sees(ctx context.Context, scope evcs.Scope, owner evcs.TenantID) (bool, error) {
@@ -84,28 +84,45 @@ func (p Devices) sees(ctx context.Context, scope evcs.Scope, owner evcs.TenantID
 }
 
 // pageOfConnections sorts and cuts what is in memory.
-func pageOfConnections(list []api.Connection, page evcs.PageRequest) evcs.Page[api.Connection] {
-	slices.SortFunc(list, func(x, y api.Connection) int {
-		for _, s := range page.Sort {
-			d := cmp.Compare(x.ChargerID, y.ChargerID)
-			if s.Field == "connectedSince" {
-				d = x.ConnectedSince.Std().Compare(y.ConnectedSince.Std())
-			}
-			if s.Desc {
-				d = -d
-			}
-			if d != 0 {
-				return d
-			}
-		}
-		return cmp.Compare(y.ChargerID, x.ChargerID)
-	})
-	total := int64(len(list))
-	if page.Keyset { // one node's connections are one part
-		return evcs.Page[api.Connection]{Records: list, Total: -1}
+func pageOfConnections(list []api.Connection, page evcs.PageRequest) (evcs.Page[api.Connection], error) {
+	order := func(x, y api.Connection) int { return compareConnections(page.Sort, x, y) }
+	slices.SortFunc(list, order)
+	if !page.Keyset {
+		from := min((max(page.Page, 1)-1)*page.Size, len(list))
+		return evcs.Page[api.Connection]{Records: list[from:min(from+page.Size, len(list))], Total: int64(len(list))}, nil
 	}
-	from := min((max(page.Page, 1)-1)*page.Size, len(list))
-	return evcs.Page[api.Connection]{Records: list[from:min(from+page.Size, len(list))], Total: total}
+	if page.After != nil {
+		place := api.Connection{ChargerID: page.After.ID}
+		if len(page.After.Values) != 1 || json.Unmarshal([]byte(page.After.Values[0]), &place.ConnectedSince) != nil {
+			return evcs.Page[api.Connection]{}, errCursor
+		}
+		list = slices.DeleteFunc(list, func(c api.Connection) bool { return order(c, place) <= 0 })
+	}
+	found := evcs.Page[api.Connection]{Records: list[:min(page.Size, len(list))], Total: -1}
+	if len(list) <= page.Size {
+		return found, nil
+	}
+	last := found.Records[page.Size-1]
+	since, err := json.Marshal(last.ConnectedSince)
+	found.Next = &evcs.PlaceAfter{Values: []string{string(since)}, ID: last.ChargerID}
+	return found, err
+}
+
+// compareConnections orders by the fields asked, newest charger first without.
+func compareConnections(sort []evcs.Sort, x, y api.Connection) int {
+	for _, s := range sort {
+		d := cmp.Compare(x.ChargerID, y.ChargerID)
+		if s.Field == "connectedSince" { // in whole seconds, as a cursor holds it
+			d = cmp.Compare(x.ConnectedSince.Std().Unix(), y.ConnectedSince.Std().Unix())
+		}
+		if s.Desc {
+			d = -d
+		}
+		if d != 0 {
+			return d
+		}
+	}
+	return cmp.Compare(y.ChargerID, x.ChargerID)
 }
 
 type rejectionFilter struct {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -226,6 +227,9 @@ func (p DeviceKeys) updateTag(ctx context.Context, a *evcs.Actor, in *struct {
 ) (*api.IDTag, error) {
 	b := in.Body
 	made, err := p.Tags.Update(ctx, a, in.IDTagID, b.Version, func(t *station.IDTag) error {
+		if err := cmp.Or(fixed("idTag", b.IDTag, t.Tag), fixed("tenantId", b.TenantID, int64(t.Tenant))); err != nil {
+			return err
+		}
 		if b.UserID.Set {
 			t.User = b.UserID.Value
 		}

@@ -19,12 +19,12 @@ import (
 // the document refuses the server must refuse too.
 func checked(t *testing.T, s *Server) http.Handler {
 	t.Helper()
-	text := s.documents.json[""]
-	if s.documents.failed != nil {
-		t.Fatal(s.documents.failed)
+	printed, err := s.documents.of("")
+	if err != nil {
+		t.Fatal(err)
 	}
 	loader := openapi3.NewLoader()
-	doc, err := loader.LoadFromData(text)
+	doc, err := loader.LoadFromData(printed.json)
 	if err != nil {
 		t.Fatalf("the document does not load: %v", err)
 	}

@@ -153,7 +153,7 @@ func (x *exchange) admit() error {
 		return errMustChange
 	case d.Access == anyUser && actor.Key != 0:
 		return errForbidden
-	case d.Permission != "" && !actor.May(d.Permission):
+	case d.Permission != "" && !actor.May(d.Permission) && (d.Or == "" || !actor.May(d.Or)):
 		return evcs.With(errForbidden, map[string]any{"permission": string(d.Permission)})
 	}
 	return nil

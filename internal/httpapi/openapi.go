@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gorilla/mux"
@@ -27,49 +28,66 @@ func documentGroups() map[string][]string {
 		"station":    {"station", "charger", "command", "id-tag"},
 		"order":      {"order", "session", "billing"},
 		"payment":    {"payment", "reconciliation", "merchant", "ledger"},
-		"protocol":   {"cloudcharge", "debug", "connections"},
+		"protocol":   {"cloudcharge", "debug", "connections", "protocol"},
 		"monitoring": {"monitoring", "events", "webhooks", "exports", "internal", "health"},
 	}
 }
 
-// documents are the OpenAPI documents, rendered once.
+// documents are the OpenAPI documents. Each is rendered when it is first asked
+// for, so that a start costs nothing for it.
 type documents struct {
-	json, yaml     map[string][]byte // by group; "" is everything
-	json30, yaml30 map[string][]byte
-	failed         error
+	whole *huma.OpenAPI
+	mu    *sync.Mutex
+	done  map[string]*rendered // guarded by mu; by group, "" is everything
 }
 
-func (d *documents) render(s *Server) {
-	d.json, d.yaml = make(map[string][]byte), make(map[string][]byte)
-	d.json30, d.yaml30 = make(map[string][]byte), make(map[string][]byte)
-	whole := s.api.OpenAPI()
+// rendered is one document in its four forms.
+type rendered struct {
+	json, yaml     []byte
+	json30, yaml30 []byte // OpenAPI 3.0.3
+}
+
+func documentsOf(whole *huma.OpenAPI) documents {
 	whole.Tags = tagsOf(whole)
-	d.one("", whole)
-	for group, tags := range documentGroups() {
-		d.one(group, partOf(whole, tags))
-	}
+	return documents{whole: whole, mu: new(sync.Mutex), done: make(map[string]*rendered)}
 }
 
-func (d *documents) one(group string, doc *huma.OpenAPI) {
-	var err error
-	if d.json[group], err = doc.MarshalJSON(); err != nil {
-		d.failed = err
-		return
+// of renders a group; it is known to exist.
+func (d documents) of(group string) (*rendered, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r := d.done[group]; r != nil {
+		return r, nil
 	}
-	if d.yaml[group], err = yamlOf(d.json[group]); err != nil {
-		d.failed = err
+	doc := d.whole
+	if group != "" {
+		doc = partOf(d.whole, documentGroups()[group])
+	}
+	r, err := renderDocument(doc)
+	if err == nil {
+		d.done[group] = r
+	}
+	return r, err
+}
+
+func renderDocument(doc *huma.OpenAPI) (*rendered, error) {
+	var r rendered
+	var err error
+	if r.json, err = doc.MarshalJSON(); err != nil {
+		return nil, fmt.Errorf("write the document: %w", err)
+	}
+	if r.yaml, err = yamlOf(r.json); err != nil {
+		return nil, err
 	}
 	older, err := doc.Downgrade()
-	if err == nil {
-		d.json30[group], err = withoutNullType(older)
-	}
 	if err != nil {
-		d.failed = err
-		return
+		return nil, fmt.Errorf("write the document for 3.0: %w", err)
 	}
-	if d.yaml30[group], err = yamlOf(d.json30[group]); err != nil {
-		d.failed = err
+	if r.json30, err = withoutNullType(older); err != nil {
+		return nil, err
 	}
+	r.yaml30, err = yamlOf(r.json30)
+	return &r, err
 }
 
 // withoutNullType words for OpenAPI 3.0 what the library's downgrade leaves in
@@ -165,17 +183,20 @@ func partOf(whole *huma.OpenAPI, tags []string) *huma.OpenAPI {
 }
 
 // Document is the OpenAPI document of everything, in YAML.
-func (s *Server) Document() ([]byte, error) { return s.documents.yaml[""], s.documents.failed }
-
-// DocumentJSON is the OpenAPI document of everything, in JSON.
-func (s *Server) DocumentJSON() ([]byte, error) { return s.documents.json[""], s.documents.failed }
+func (s *Server) Document() ([]byte, error) {
+	r, err := s.documents.of("")
+	if err != nil {
+		return nil, err
+	}
+	return r.yaml, nil
+}
 
 func (s *Server) serveDocuments() {
 	s.router.HandleFunc("/v3/api-docs", s.documentAs("json", "")).Methods(http.MethodGet)
 	s.router.HandleFunc("/v3/api-docs.yaml", s.documentAs("yaml", "")).Methods(http.MethodGet)
 	s.router.HandleFunc("/v3/api-docs/{group}", func(w http.ResponseWriter, r *http.Request) {
 		group, asYAML := strings.CutSuffix(mux.Vars(r)["group"], ".yaml")
-		if _, ok := s.documents.json[group]; !ok || group == "" {
+		if _, ok := documentGroups()[group]; !ok {
 			s.notFound(w, r)
 			return
 		}
@@ -202,17 +223,21 @@ func (s *Server) serveDocuments() {
 
 func (s *Server) documentAs(format, group string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var text []byte
-		old := strings.HasPrefix(r.URL.Query().Get("version"), "3.0")
-		switch {
+		doc, err := s.documents.of(group)
+		if err != nil {
+			x, r := s.begin(w, r, nil)
+			defer x.end(evcs.Monotonic())
+			x.answer(x.fail(r.Context(), err))
+			return
+		}
+		text := doc.json
+		switch old := strings.HasPrefix(r.URL.Query().Get("version"), "3.0"); {
 		case format == "yaml" && old:
-			text = s.documents.yaml30[group]
+			text = doc.yaml30
 		case format == "yaml":
-			text = s.documents.yaml[group]
+			text = doc.yaml
 		case old:
-			text = s.documents.json30[group]
-		default:
-			text = s.documents.json[group]
+			text = doc.json30
 		}
 		media := "application/json"
 		if format == "yaml" {

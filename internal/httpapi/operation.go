@@ -113,6 +113,7 @@ type operation struct {
 	Aliases     []string // more paths that answer alike
 	Group       string   // tag: auth, user, role, tenant, quota, station, charger, order, ...
 	Permission  evcs.Permission
+	Or          evcs.Permission // another one that does as well
 	Access      access
 	Summary     string
 	Description string

@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/api"
@@ -214,6 +216,13 @@ func (p Plans) update(ctx context.Context, a *evcs.Actor, in *struct {
 }
 
 func applyPlan(v *tariff.Plan, b api.UpdatePlan) error {
+	at := b.StationID.Value // null is 0, as tenant-wide is
+	if !b.StationID.Set {
+		at = int64(v.Station)
+	}
+	if err := cmp.Or(fixed("tenantId", b.TenantID, int64(v.Tenant)), fixed("stationId", &at, int64(v.Station))); err != nil {
+		return err
+	}
 	put(&v.Name, b.Name)
 	put(&v.Code, b.Code)
 	put(&v.Priority, b.Priority)
@@ -352,14 +361,25 @@ func quoteCurve(b api.QuoteRequest, zone *time.Location) (tariff.Curve, error) {
 		c.Total = evcs.Energy(*b.Energy)
 		return c, nil
 	}
-	first := b.Samples[0].Meter
-	for _, s := range b.Samples {
-		c.Points = append(c.Points, tariff.Point{At: s.Time.In(zone), Energy: evcs.Energy(s.Meter - first)})
-	}
-	c.Total = evcs.Energy(b.Samples[len(b.Samples)-1].Meter - first)
-	if c.Total < 0 {
+	return quoteSamples(c, b.Samples)
+}
+
+// quoteSamples makes a curve of register values, whatever their order.
+func quoteSamples(c tariff.Curve, samples []api.QuoteSample) (tariff.Curve, error) {
+	sorted := slices.SortedStableFunc(slices.Values(samples), func(x, y api.QuoteSample) int {
+		return x.Time.In(c.Zone).Compare(y.Time.In(c.Zone))
+	})
+	first, last := sorted[0], sorted[len(sorted)-1]
+	switch {
+	case first.Time.In(c.Zone).Before(c.Start) || last.Time.In(c.Zone).After(c.Stop):
+		return c, evcs.Invalid(evcs.FieldFault{Field: "samples", Message: "lie outside startTime to endTime"})
+	case last.Meter < first.Meter:
 		return c, evcs.Invalid(evcs.FieldFault{Field: "samples", Message: "end below their beginning"})
 	}
+	for _, s := range sorted {
+		c.Points = append(c.Points, tariff.Point{At: s.Time.In(c.Zone), Energy: evcs.Energy(s.Meter - first.Meter)})
+	}
+	c.Total = evcs.Energy(last.Meter - first.Meter)
 	return c, nil
 }
 

@@ -114,7 +114,7 @@ func New(cfg Config) *Server {
 	}
 	s.mount()
 	s.finishSchemas()
-	s.documents.render(s)
+	s.documents = documentsOf(s.api.OpenAPI())
 	s.serveDocuments()
 	s.router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	s.router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)

@@ -17,9 +17,8 @@ type StationReader interface {
 	StationRow(ctx context.Context, scope evcs.Scope, id evcs.StationID) (*station.StationRow, error)
 	StationPage(ctx context.Context, scope evcs.Scope, want station.StationFilter, r evcs.PageRequest) (evcs.Page[station.StationRow], error)
 	CountStations(ctx context.Context, scope evcs.Scope, status []int) (int64, error)
-	Within(ctx context.Context, scope evcs.Scope, box station.Box) ([]station.StationRow, error)
+	Within(ctx context.Context, scope evcs.Scope, want station.StationFilter, box station.Box) ([]station.StationRow, error)
 	StationCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.StationID) (bool, error)
-	ChargerPage(ctx context.Context, scope evcs.Scope, want station.ChargerFilter, r evcs.PageRequest) (evcs.Page[station.ChargerRow], error)
 }
 
 // Stations are the operations of stations.
@@ -155,6 +154,9 @@ func (p Stations) update(ctx context.Context, a *evcs.Actor, in *struct {
 ) (*api.Station, error) {
 	b := in.Body
 	_, err := p.Write.UpdateStation(ctx, a, in.StationID, b.Version, func(s *station.Station) error {
+		if err := fixed("tenantId", b.TenantID, int64(s.Tenant)); err != nil {
+			return err
+		}
 		put(&s.Code, b.StationCode)
 		put(&s.Name, b.StationName)
 		put(&s.Address, b.Address)
@@ -179,6 +181,14 @@ func (p Stations) update(ctx context.Context, a *evcs.Actor, in *struct {
 		return nil, err
 	}
 	return p.answer(ctx, a, in.StationID)
+}
+
+// fixed refuses another value for a field that creation fixed (contract §1.4).
+func fixed[T comparable](field string, given *T, have T) error {
+	if given == nil || *given == have {
+		return nil
+	}
+	return evcs.Invalid(evcs.FieldFault{Field: field, Message: "is fixed at creation"})
 }
 
 // put sets a field that a PUT brought.
@@ -265,14 +275,18 @@ func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*
 	}
 	lat, lon := station.Degree(in.Latitude), station.Degree(in.Longitude)
 	radius := float64(in.Radius.Or(10_000)) / 1000
-	rows, err := p.Read.Within(ctx, scope, station.BoxAround(lat, lon, radius))
+	want := station.StationFilter{Status: []int{1}, Available: bool(in.AvailableOnly.Value)}
+	if in.ChargerType.Set {
+		want.ChargerTypes = []int{in.ChargerType.Value, 3} // 3 is both
+	}
+	rows, err := p.Read.Within(ctx, scope, want, station.BoxAround(lat, lon, radius))
 	if err != nil {
 		return nil, err
 	}
 	near := make([]api.NearbyStation, 0, len(rows))
 	for _, r := range rows {
 		km := station.DistanceKM(lat, lon, *r.Latitude, *r.Longitude)
-		if km > radius || bool(in.AvailableOnly.Value) && r.Counts.Available == 0 {
+		if km > radius {
 			continue
 		}
 		near = append(near, api.NearbyStation{Station: stationJSON(r), Distance: api.Measure(math.Round(km * 1000))})
@@ -280,27 +294,6 @@ func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*
 	slices.SortFunc(near, func(x, y api.NearbyStation) int {
 		return cmp.Or(cmp.Compare(x.Distance, y.Distance), cmp.Compare(x.StationID, y.StationID))
 	})
-	if in.ChargerType.Set {
-		if near, err = p.withType(ctx, scope, near, in.ChargerType.Value); err != nil {
-			return nil, err
-		}
-	}
 	near = near[:min(len(near), in.Limit.Or(20))]
 	return &near, nil
-}
-
-// withType keeps the stations that have a live charger of the type.
-func (p Stations) withType(ctx context.Context, scope evcs.Scope, near []api.NearbyStation, kind int) ([]api.NearbyStation, error) {
-	kept := near[:0]
-	for _, n := range near {
-		found, err := p.Read.ChargerPage(ctx, scope, station.ChargerFilter{Station: evcs.StationID(n.StationID), Types: []int{kind, 3}},
-			evcs.PageRequest{Page: 1, Size: 1, NoTotal: true})
-		if err != nil {
-			return nil, err
-		}
-		if len(found.Records) > 0 {
-			kept = append(kept, n)
-		}
-	}
-	return kept, nil
 }

@@ -224,11 +224,11 @@ func (r *reader) rank(v *sampled) (rank int8, phase uint8) {
 	switch p := r.lower(v.phase); {
 	case len(p) == 0 || string(p) == "n":
 	case len(p) == 5: // L1-L2
-		rank, phase = rankBetween, 1<<(p[1]-'1'&7)
+		rank, phase = rankBetween, 1<<((p[1]-'1')&7)
 	default: // L1, L1-N
 		rank = rankPhase
 		if len(p) > 1 {
-			phase = 1 << (p[1] - '1'&7)
+			phase = 1 << ((p[1] - '1') & 7)
 		}
 	}
 	switch string(r.lower(v.location)) {

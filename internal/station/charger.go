@@ -78,12 +78,18 @@ var (
 	ErrChargerDisabled   = evcs.NewError(evcs.CodeChargerDisabled, "the charger or connector is disabled")
 	ErrConnectorNotFound = evcs.NewError(evcs.CodeConnectorNotFound, "no such connector")
 	ErrConnectorBusy     = evcs.NewError(evcs.CodeConnectorBusy, "the connector has a running session")
+	ErrPlanNotFound      = evcs.NewError(evcs.CodePlanNotFound, "no such billing plan")
 	ErrDeviceID          = evcs.NewError(evcs.CodeDeviceIDExists, "the device id is taken")
 )
 
 // ChargerMissing is 2002 with its fact.
 func ChargerMissing(id evcs.ChargerID) error {
 	return evcs.With(ErrChargerNotFound, map[string]any{"chargerId": id})
+}
+
+// PlanMissing is 3008 with its fact.
+func PlanMissing(id evcs.PlanID) error {
+	return evcs.With(ErrPlanNotFound, map[string]any{"planId": id})
 }
 
 // ConnectorMissing is 2005 with its facts.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/tenant"
@@ -19,7 +20,7 @@ type Fleet struct{ *Registry }
 var ykcNumber = regexp.MustCompile(`^[0-9]{14}$`)
 
 // Create adds a charger with its connectors 1 to guns. Refusals: 1002, 2001,
-// 2011 and 5006.
+// 2011, 3008 and 5006.
 func (f Fleet) Create(ctx context.Context, a *evcs.Actor, c Charger, guns int) (*Charger, []*Connector, error) {
 	if err := tenant.Reach(a, c.Tenant, true); err != nil {
 		return nil, nil, err
@@ -36,7 +37,14 @@ func (f Fleet) Create(ctx context.Context, a *evcs.Actor, c Charger, guns int) (
 		if err := f.identify(ctx, tx, &made); err != nil {
 			return err
 		}
+		if err := planFits(ctx, tx, &made); err != nil {
+			return err
+		}
 		if err := tenant.Reserve(ctx, tx.Tenants(), made.Tenant, tenant.Chargers, 1); err != nil {
+			return err
+		}
+		// again, behind the lock of Reserve: a deletion takes the same lock
+		if _, err := tx.Stations().Station(ctx, evcs.Only(made.Tenant), made.Station); err != nil {
 			return err
 		}
 		if err := tx.Stations().InsertCharger(ctx, &made); err != nil {
@@ -69,14 +77,34 @@ func (f Fleet) identify(ctx context.Context, tx Tx, c *Charger) error {
 	if len(c.DeviceID) > 48 {
 		return evcs.Invalid(evcs.FieldFault{Field: "deviceId", Message: "is needed: the charger code is too long to be one"})
 	}
-	if c.Protocol == "YKC" && !ykcNumber.MatchString(c.DeviceID) {
-		return evcs.Invalid(evcs.FieldFault{Field: "deviceId", Message: "of a YKC charger is exactly 14 digits"})
+	if err := c.speaks(); err != nil {
+		return err
 	}
 	taken, err := deviceTaken(ctx, tx, c.DeviceID)
 	if err != nil || !taken {
 		return err
 	}
 	return evcs.With(ErrDeviceID, map[string]any{"deviceId": c.DeviceID})
+}
+
+// speaks refuses a device id that the protocol cannot carry.
+func (c *Charger) speaks() error {
+	if c.Protocol == "YKC" && !ykcNumber.MatchString(c.DeviceID) {
+		return evcs.Invalid(evcs.FieldFault{Field: "deviceId", Message: "of a YKC charger is exactly 14 digits"})
+	}
+	return nil
+}
+
+// planFits refuses a plan that is not the tenant's (3008), or of another station.
+func planFits(ctx context.Context, tx Tx, c *Charger) error {
+	if c.Plan == 0 {
+		return nil
+	}
+	at, err := tx.Stations().PlanStation(ctx, evcs.Only(c.Tenant), c.Plan)
+	if err == nil && at != 0 && at != c.Station {
+		err = evcs.Invalid(evcs.FieldFault{Field: "billingPlanId", Message: "belongs to another station"})
+	}
+	return err
 }
 
 func freeChargerCode(ctx context.Context, tx Tx, c *Charger) error {
@@ -148,14 +176,12 @@ func (f Fleet) Update(ctx context.Context, a *evcs.Actor, id evcs.ChargerID, wan
 		if err != nil {
 			return err
 		}
-		code := c.Code
+		before := *c
 		if err := change(c); err != nil {
 			return err
 		}
-		if c.Code != code {
-			if err := f.recode(ctx, tx, c); err != nil {
-				return err
-			}
+		if err := f.judge(ctx, tx, &before, c); err != nil {
+			return err
 		}
 		if guns != nil {
 			if err := f.resize(ctx, tx, c, *guns); err != nil {
@@ -177,6 +203,22 @@ func (f Fleet) Update(ctx context.Context, a *evcs.Actor, id evcs.ChargerID, wan
 func (f Fleet) save(ctx context.Context, tx Tx, a *evcs.Actor, c *Charger) error {
 	c.Updated, c.UpdatedBy = f.Clock.Now(), a.User
 	return tx.Stations().UpdateCharger(ctx, evcs.Only(c.Tenant), c)
+}
+
+// judge refuses what a changed charger may not be.
+func (f Fleet) judge(ctx context.Context, tx Tx, before, c *Charger) error {
+	if err := c.speaks(); err != nil {
+		return err
+	}
+	if c.Code != before.Code {
+		if err := f.recode(ctx, tx, c); err != nil {
+			return err
+		}
+	}
+	if c.Plan == before.Plan {
+		return nil
+	}
+	return planFits(ctx, tx, c)
 }
 
 func (f Fleet) recode(ctx context.Context, tx Tx, c *Charger) error {
@@ -287,17 +329,19 @@ func (f Fleet) write(ctx context.Context, tx Tx, a *evcs.Actor, c *Charger, to S
 		return err
 	}
 	for _, k := range connectors {
+		was := k.Status
 		k.Write(to, now)
 		if err := tx.Stations().UpdateConnector(ctx, evcs.Only(c.Tenant), k); err != nil {
 			return err
 		}
+		if k.Status == was {
+			continue
+		}
+		if err := tx.Emit(ctx, k.StatusEvent(was, now)); err != nil {
+			return err
+		}
 	}
-	c.Status = Derive(connectors)
-	c.LastSeen = now
-	c.FaultCode, c.FaultDetail = nil, nil
-	if c.Status == Fault {
-		c.FaultCode, c.FaultSince = text(FaultOperator), now
-	}
+	c.take(connectors, now)
 	if err := f.save(ctx, tx, a, c); err != nil {
 		return err
 	}
@@ -305,6 +349,19 @@ func (f Fleet) write(ctx context.Context, tx Tx, a *evcs.Actor, c *Charger, to S
 		return err
 	}
 	return f.audit(ctx, tx, a, "UPDATE_CHARGER", c.Tenant, "CHARGER", int64(c.ID), map[string]any{"status": int(to)})
+}
+
+// take makes the charger what its connectors are after an operator's write.
+func (c *Charger) take(connectors []*Connector, now time.Time) {
+	c.Status, c.LastSeen, c.OfflineSince = Derive(connectors), now, time.Time{}
+	c.FaultCode, c.FaultDetail, c.FaultSince = nil, nil, time.Time{}
+	switch c.Status {
+	case Fault:
+		c.FaultCode, c.FaultSince = text(FaultOperator), now
+	case Offline:
+		c.OfflineSince = now
+	case Idle, Charging, Maintenance, Reserved:
+	}
 }
 
 // Enable lets new sessions begin, or refuses them; running ones go on.

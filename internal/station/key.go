@@ -142,8 +142,11 @@ func (g Tags) Create(ctx context.Context, a *evcs.Actor, t IDTag) (*IDTag, error
 		}
 		return g.audit(ctx, tx, a, "CREATE_ID_TAG", made.Tenant, "ID_TAG", made.ID, map[string]any{"idTag": Mask(made.Tag)})
 	})
+	if err != nil {
+		return nil, err
+	}
 	g.touch(0)
-	return &made, err
+	return &made, nil
 }
 
 func freeTag(ctx context.Context, tx Tx, t *IDTag) error {
@@ -157,7 +160,7 @@ func freeTag(ctx context.Context, tx Tx, t *IDTag) error {
 	if other.ID == t.ID {
 		return nil
 	}
-	return evcs.With(ErrTagExists, map[string]any{"idTag": Mask(t.Tag)})
+	return evcs.With(ErrTagExists, map[string]any{"idTag": t.Tag})
 }
 
 func (g Tags) load(ctx context.Context, tx Tx, a *evcs.Actor, id int64, want *int64) (*IDTag, error) {
@@ -192,7 +195,9 @@ func (g Tags) Update(ctx context.Context, a *evcs.Actor, id int64, want *int64, 
 		made = t
 		return g.audit(ctx, tx, a, "UPDATE_ID_TAG", t.Tenant, "ID_TAG", t.ID, map[string]any{"idTag": Mask(t.Tag)})
 	})
-	g.touch(0)
+	if err == nil {
+		g.touch(0)
+	}
 	return made, err
 }
 
@@ -208,6 +213,8 @@ func (g Tags) Delete(ctx context.Context, a *evcs.Actor, id int64) error {
 		}
 		return g.audit(ctx, tx, a, "DELETE_ID_TAG", t.Tenant, "ID_TAG", t.ID, map[string]any{"idTag": Mask(t.Tag)})
 	})
-	g.touch(0)
+	if err == nil {
+		g.touch(0)
+	}
 	return err
 }

@@ -8,6 +8,8 @@ type StationFilter struct {
 	Province, City, District string // exact
 	Status                   []int
 	Types                    []int
+	ChargerTypes             []int // with a live charger of one of these types
+	Available                bool  // with an enabled idle charger, of ChargerTypes if given
 }
 
 // StationRow is a station as lists show it.
@@ -36,7 +38,8 @@ type ChargerRow struct {
 	Charger
 	StationCode, StationName string
 	Connectors               int
-	// The highest readings of its connectors, nil when none was measured.
+	// The sum of power and current and the highest voltage and temperature of its
+	// connectors, nil when none was measured.
 	Power            *evcs.Power
 	Voltage, Current *evcs.Milli
 	Temperature      *evcs.Milli

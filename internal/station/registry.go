@@ -69,7 +69,10 @@ func (r *Registry) CreateStation(ctx context.Context, a *evcs.Actor, s Station) 
 		}
 		return r.audit(ctx, tx, a, "CREATE_STATION", made.Tenant, "STATION", int64(made.ID), map[string]any{"stationCode": made.Code})
 	})
-	return &made, err
+	if err != nil {
+		return nil, err
+	}
+	return &made, nil
 }
 
 func freeCode(ctx context.Context, tx Tx, s *Station) error {
@@ -128,6 +131,10 @@ func (r *Registry) DeleteStation(ctx context.Context, a *evcs.Actor, id evcs.Sta
 	return r.Transact(ctx, func(tx Tx) error {
 		s, err := r.loadStation(ctx, tx, a, id, nil)
 		if err != nil {
+			return err
+		}
+		// nobody adds a charger while they are counted: both hold the tenant
+		if _, err := tx.Tenants().LockChain(ctx, s.Tenant); err != nil {
 			return err
 		}
 		n, err := tx.Stations().LiveChargers(ctx, evcs.Only(s.Tenant), id)

@@ -37,6 +37,9 @@ type Chargers interface {
 	// ChargerByDevice finds a live charger by what it calls itself, whoever's it
 	// is: the one question that is asked before the tenant is known.
 	ChargerByDevice(ctx context.Context, deviceID string) (*Charger, error)
+	// PlanStation finds a live billing plan's station, zero when it is
+	// tenant-wide; ErrPlanNotFound.
+	PlanStation(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (evcs.StationID, error)
 	ChargerCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.ChargerID) (bool, error)
 	InsertCharger(ctx context.Context, c *Charger) error
 	UpdateCharger(ctx context.Context, scope evcs.Scope, c *Charger) error

@@ -58,6 +58,15 @@ func (s ChargerRows) ChargerByDevice(ctx context.Context, deviceID string) (*sta
 		`SELECT `+chargerColumns+` FROM chargers c WHERE c.device_id = ? AND c.deleted_at = 0`, deviceID)
 }
 
+// PlanStation implements station.Chargers.
+func (s ChargerRows) PlanStation(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (evcs.StationID, error) {
+	cond, arg := scopeCond("tenant_id", scope)
+	var at evcs.StationID
+	err := s.q.one(ctx, "read station of plan", station.PlanMissing(id), []any{&at},
+		`SELECT station_id FROM plans WHERE id = ? AND deleted_at = 0 AND `+cond, id, arg)
+	return at, err
+}
+
 // ChargerCodeTaken implements station.Chargers.
 func (s ChargerRows) ChargerCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.ChargerID) (bool, error) {
 	return s.q.exists(ctx, "look for charger code",

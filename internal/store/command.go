@@ -113,18 +113,8 @@ func (s Commands) everyCommand(ctx context.Context, cond string, args ...any) ([
 	return list, err
 }
 
-// CommandFilter narrows a list of commands; zero fields keep all.
-type CommandFilter struct {
-	Charger evcs.ChargerID
-	Order   evcs.OrderID
-	Types   []string
-	States  []string
-	From    int64 // creation, milliseconds
-	To      int64
-}
-
 // CommandPage lists commands.
-func (s Commands) CommandPage(ctx context.Context, scope evcs.Scope, f CommandFilter, r evcs.PageRequest) (evcs.Page[*command.Command], error) {
+func (s Commands) CommandPage(ctx context.Context, scope evcs.Scope, f command.Filter, r evcs.PageRequest) (evcs.Page[*command.Command], error) {
 	var where filter
 	where.scope("c.tenant_id", scope)
 	if f.Charger != 0 {

@@ -8,25 +8,7 @@ import (
 	"github.com/evcs/evcs/internal/order"
 )
 
-// OrderFilter narrows a list of orders; zero fields keep all. Times are
-// milliseconds.
-type OrderFilter struct {
-	Station   evcs.StationID
-	Charger   evcs.ChargerID
-	Connector int
-	User      int64
-	Statuses  []order.Status
-	Session   string
-	No        string // contains
-	From, To  int64  // start
-	PaidFrom  int64
-	PaidTo    int64
-	Held      *bool
-	Anomaly   string
-	City      string
-}
-
-func (w OrderFilter) filter(scope evcs.Scope) filter {
+func orderFilter(scope evcs.Scope, w order.Filter) filter {
 	var f filter
 	f.scope("o.tenant_id", scope)
 	if w.Station != 0 {
@@ -58,16 +40,10 @@ func (w OrderFilter) filter(scope evcs.Scope) filter {
 	return f
 }
 
-// ListedOrder is an order with the name of its tenant.
-type ListedOrder struct {
-	*order.Order
-	TenantName string
-}
-
-var orderListing = listing[ListedOrder]{
+var orderListing = listing[order.Listed]{
 	what: "list orders", columns: orderColumns + `, COALESCE(t.name, '')`, from: "orders o LEFT JOIN tenants t ON t.id = o.tenant_id", id: "o.id",
-	scan: func(r row) (ListedOrder, error) {
-		var x ListedOrder
+	scan: func(r row) (order.Listed, error) {
+		var x order.Listed
 		var err error
 		x.Order, err = scanOrder(r, &x.TenantName)
 		return x, err
@@ -79,25 +55,17 @@ var orderListing = listing[ListedOrder]{
 }
 
 // OrderPage lists orders.
-func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w OrderFilter, r evcs.PageRequest) (evcs.Page[ListedOrder], error) {
-	return page(ctx, s.q, orderListing, w.filter(scope), r)
-}
-
-// CityFigures are the orders of one city.
-type CityFigures struct {
-	Province, City   string
-	Orders, Stations int64
-	Energy           evcs.Energy
-	Amount, NetPaid  evcs.Money
+func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w order.Filter, r evcs.PageRequest) (evcs.Page[order.Listed], error) {
+	return page(ctx, s.q, orderListing, orderFilter(scope, w), r)
 }
 
 // ByCity sums orders that are not cancelled by the city of their station, for
 // starts in [from, to) milliseconds, most orders first.
-func (s Orders) ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([]CityFigures, error) {
+func (s Orders) ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([]order.CityFigures, error) {
 	in, tenant := scopeCond("o.tenant_id", scope)
-	var list []CityFigures
+	var list []order.CityFigures
 	err := s.q.each(ctx, "sum orders by city", func(rows *sql.Rows) error {
-		var c CityFigures
+		var c order.CityFigures
 		err := rows.Scan(&c.Province, &c.City, &c.Orders, &c.Stations, &c.Energy, &c.Amount, &c.NetPaid)
 		list = append(list, c)
 		return err
@@ -110,29 +78,11 @@ func (s Orders) ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([
 	return list, err
 }
 
-// SessionFilter narrows a list of sessions; zero fields keep all. Times are
-// milliseconds.
-type SessionFilter struct {
-	Station   evcs.StationID
-	Charger   evcs.ChargerID
-	Connector int
-	User      int64
-	States    []order.State
-	Anomaly   string
-	From, To  int64 // start
-}
-
-// ListedSession is a session with the number of its order.
-type ListedSession struct {
-	*order.Session
-	OrderNo string
-}
-
-var sessionListing = listing[ListedSession]{
+var sessionListing = listing[order.ListedSession]{
 	what: "list sessions", columns: sessionColumns + `, COALESCE(o.order_no, '')`,
 	from: "sessions s LEFT JOIN orders o ON o.id = s.order_id AND o.tenant_id = s.tenant_id", id: "s.id",
-	scan: func(r row) (ListedSession, error) {
-		var x ListedSession
+	scan: func(r row) (order.ListedSession, error) {
+		var x order.ListedSession
 		var err error
 		x.Session, err = scanSession(r, &x.OrderNo)
 		return x, err
@@ -141,7 +91,7 @@ var sessionListing = listing[ListedSession]{
 }
 
 // SessionPage lists sessions.
-func (s Orders) SessionPage(ctx context.Context, scope evcs.Scope, w SessionFilter, r evcs.PageRequest) (evcs.Page[ListedSession], error) {
+func (s Orders) SessionPage(ctx context.Context, scope evcs.Scope, w order.SessionFilter, r evcs.PageRequest) (evcs.Page[order.ListedSession], error) {
 	var f filter
 	f.scope("s.tenant_id", scope)
 	if w.Station != 0 {
@@ -166,31 +116,31 @@ func (s Orders) SessionPage(ctx context.Context, scope evcs.Scope, w SessionFilt
 
 // ListedSession finds a session by its public id in the scope, with the number
 // of its order.
-func (s Orders) ListedSession(ctx context.Context, scope evcs.Scope, uid string) (ListedSession, error) {
+func (s Orders) ListedSession(ctx context.Context, scope evcs.Scope, uid string) (order.ListedSession, error) {
 	var f filter
 	f.scope("s.tenant_id", scope)
 	f.add("s.uid = ?", uid)
 	list, err := all(ctx, s.q, sessionListing, f)
 	if err == nil && len(list) == 0 {
-		return ListedSession{}, order.SessionMissing(uid)
+		return order.ListedSession{}, order.SessionMissing(uid)
 	}
 	if err != nil {
-		return ListedSession{}, err
+		return order.ListedSession{}, err
 	}
 	return list[len(list)-1], nil
 }
 
 // ListedOrder finds an order in the scope, with the name of its tenant.
-func (s Orders) ListedOrder(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (ListedOrder, error) {
+func (s Orders) ListedOrder(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (order.Listed, error) {
 	var f filter
 	f.scope("o.tenant_id", scope)
 	f.add("o.id = ?", id)
 	list, err := all(ctx, s.q, orderListing, f)
 	if err == nil && len(list) == 0 {
-		return ListedOrder{}, evcs.With(order.ErrNotFound, map[string]any{"orderId": id})
+		return order.Listed{}, evcs.With(order.ErrNotFound, map[string]any{"orderId": id})
 	}
 	if err != nil {
-		return ListedOrder{}, err
+		return order.Listed{}, err
 	}
 	return list[0], nil
 }

@@ -54,7 +54,7 @@ const paymentColumns = `id, tenant_id, order_id, order_no, user_ref, trade_no, C
 	COALESCE(failure_code, ''), COALESCE(failure_message, ''), merchant_id, COALESCE(request_key, ''), last_query_at, next_query_at, queries,
 	created_at, updated_at, version`
 
-func scanPayment(rows *sql.Rows) (payment.Payment, error) {
+func scanPayment(rows row) (payment.Payment, error) {
 	var p payment.Payment
 	var params string
 	var expire, paid, lastQuery, nextQuery, created, updated int64
@@ -148,7 +148,7 @@ const refundColumns = `id, tenant_id, refund_no, payment_id, trade_no, order_id,
 	COALESCE(automatic, ''), COALESCE(failure_code, ''), COALESCE(failure_message, ''), requested_by, COALESCE(request_key, ''), accepted_at, success_at,
 	next_query_at, queries, created_at, updated_at, version`
 
-func scanRefund(rows *sql.Rows) (payment.Refund, error) {
+func scanRefund(rows row) (payment.Refund, error) {
 	var r payment.Refund
 	var accepted, success, nextQuery, created, updated int64
 	err := rows.Scan(&r.ID, &r.Tenant, &r.RefundNo, &r.Payment, &r.TradeNo, &r.Order, &r.Amount, &r.Status, &r.Reason, &r.Channel, &r.ChannelRefundNo,

@@ -135,6 +135,16 @@ var withoutTenant = map[string]string{
 	"PruneReplies":  "retention",
 	"PruneSamples":  "retention",
 	"PruneMessages": "retention",
+	"Trim":          "retention",
+
+	"ChargerByDevice": "a device names itself before its tenant is known; the device port alone asks",
+	"everyCommand":    "the daemon's own rounds (deadlines, waiting commands); readers go by one or list, whose caller's condition names the tenant",
+	"everySession":    "the daemon's own rounds (silent sessions, recovery at boot)",
+	"payments":        "every caller's condition names the tenant; only the rounds of due work do not",
+	"refunds":         "every caller's condition names the tenant; only the rounds of due work do not",
+	"merchant":        "every caller's condition names the tenant; a callback finds the account by the channel's own number first",
+	"trades":          "every caller's condition names the tenant; due notifications are every tenant's",
+	"nameStations":    "names stations that a scoped query found just before",
 }
 
 var tableName = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|UPDATE|INTO)\s+([a-z_]+)`)

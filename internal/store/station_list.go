@@ -50,7 +50,21 @@ func stationFilter(scope evcs.Scope, want station.StationFilter) filter {
 	f.exact("s.district", want.District)
 	among(&f, "s.status", want.Status)
 	among(&f, "s.type", want.Types)
+	if want.Available || len(want.ChargerTypes) > 0 {
+		f.withCharger(want.ChargerTypes, want.Available)
+	}
 	return f
+}
+
+// withCharger keeps stations that have a live charger of one of the types, an
+// available one when that is asked.
+func (f *filter) withCharger(types []int, available bool) {
+	chargers := filter{conds: []string{"c.station_id = s.id", "c.tenant_id = s.tenant_id", "c.deleted_at = 0"}}
+	among(&chargers, "c.type", types)
+	if available {
+		chargers.add("c.status = 1 AND c.enabled")
+	}
+	f.add("EXISTS (SELECT 1 FROM chargers c"+chargers.where()+")", chargers.args...)
 }
 
 // StationPage lists the stations of scope that are wanted.
@@ -71,9 +85,9 @@ func (p Places) CountStations(ctx context.Context, scope evcs.Scope, status []in
 	return p.q.count(ctx, "count stations", `SELECT COUNT(*) FROM stations s`+f.where(), f.args...)
 }
 
-// Within lists the enabled stations of scope inside the box.
-func (p Places) Within(ctx context.Context, scope evcs.Scope, b station.Box) ([]station.StationRow, error) {
-	f := stationFilter(scope, station.StationFilter{Status: []int{1}})
+// Within lists the stations of scope inside the box that are wanted.
+func (p Places) Within(ctx context.Context, scope evcs.Scope, want station.StationFilter, b station.Box) ([]station.StationRow, error) {
+	f := stationFilter(scope, want)
 	f.add("s.latitude BETWEEN ? AND ?", b.South, b.North)
 	if b.West <= b.East {
 		f.add("s.longitude BETWEEN ? AND ?", b.West, b.East)

@@ -224,13 +224,6 @@ func (s Tariffs) Uses(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (ch
 	return chargers, runningOrders, err
 }
 
-// Assign implements tariff.Store.
-func (s Tariffs) Assign(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, plan evcs.PlanID) error {
-	cond, arg := scopeCond("tenant_id", scope)
-	return s.q.swap(ctx, "assign plan",
-		`UPDATE chargers SET plan_id = ?, version = version + 1 WHERE id = ? AND deleted_at = 0 AND `+cond, plan, charger, arg)
-}
-
 // DefaultPlan implements tariff.Store.
 func (s Tariffs) DefaultPlan(ctx context.Context, scope evcs.Scope, station evcs.StationID) (*tariff.Plan, error) {
 	cond, arg := scopeCond("p.tenant_id", scope)

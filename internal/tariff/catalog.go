@@ -2,6 +2,7 @@ package tariff
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -22,6 +23,9 @@ type Tx interface {
 type Catalog struct {
 	Transact func(ctx context.Context, fn func(Tx) error) error
 	Clock    evcs.Clock
+	// Touched is told of a charger whose plan changed, after the commit, so that
+	// what is kept of it in memory is read again.
+	Touched func(evcs.ChargerID)
 }
 
 // Create adds a plan at its first revision and freezes its prices. Segments are
@@ -59,7 +63,10 @@ func (c Catalog) Create(ctx context.Context, a *evcs.Actor, p Plan) (*Plan, erro
 		}
 		return c.audit(ctx, tx, a, &made, "CREATE_BILLING_PLAN", nil)
 	})
-	return &made, err
+	if err != nil {
+		return nil, err
+	}
+	return &made, nil
 }
 
 // fits refuses a taken code, a foreign station and too many enabled plans.
@@ -80,6 +87,10 @@ func (c Catalog) fits(ctx context.Context, tx Tx, p *Plan) error {
 	}
 	if !p.Enabled {
 		return nil
+	}
+	// one at a time: the count below is nobody else's to change
+	if _, err := tx.Tenants().LockChain(ctx, p.Tenant); err != nil {
+		return err
 	}
 	plans, err := tx.Tariffs().Enabled(ctx, scope, p.Station)
 	if err != nil {
@@ -238,9 +249,17 @@ type Skipped struct {
 	Reason  string
 }
 
+// The reasons of Skipped.
+const (
+	SkippedStation  = "OTHER_STATION"
+	SkippedAssigned = "NOT_ASSIGNED"
+)
+
 // Assign sets the plan of chargers, or clears it where it is this one. A charger
-// outside the plan's tenant or station is left out.
+// of another station than the plan's is left out; one that is not the plan's
+// tenant's refuses the whole (2002).
 func (c Catalog) Assign(ctx context.Context, a *evcs.Actor, id evcs.PlanID, chargers []evcs.ChargerID, remove bool) (int, []Skipped, error) {
+	chargers = slices.Compact(slices.Sorted(slices.Values(chargers)))
 	assigned := 0
 	var skipped []Skipped
 	err := c.Transact(ctx, func(tx Tx) error {
@@ -250,7 +269,7 @@ func (c Catalog) Assign(ctx context.Context, a *evcs.Actor, id evcs.PlanID, char
 			return err
 		}
 		for _, charger := range chargers {
-			reason, err := c.assign(ctx, tx, p, charger, remove)
+			reason, err := c.assign(ctx, tx, a, p, charger, remove)
 			if err != nil {
 				return err
 			}
@@ -262,32 +281,38 @@ func (c Catalog) Assign(ctx context.Context, a *evcs.Actor, id evcs.PlanID, char
 		}
 		return c.audit(ctx, tx, a, p, "ASSIGN_PLAN", map[string]any{"chargerIds": chargers, "unassign": remove})
 	})
-	return assigned, skipped, err
+	if err != nil {
+		return 0, nil, err
+	}
+	if c.Touched != nil {
+		for _, charger := range chargers {
+			c.Touched(charger)
+		}
+	}
+	return assigned, skipped, nil
 }
 
 // assign does one charger and says why it was left out, or "".
-func (c Catalog) assign(ctx context.Context, tx Tx, p *Plan, id evcs.ChargerID, remove bool) (string, error) {
-	scope := evcs.Only(p.Tenant)
+func (c Catalog) assign(ctx context.Context, tx Tx, a *evcs.Actor, p *Plan, id evcs.ChargerID, remove bool) (string, error) {
+	scope, plan := evcs.Only(p.Tenant), p.ID
 	charger, err := tx.Stations().Charger(ctx, scope, id)
 	switch {
-	case isMissing(err):
-		return "NOT_FOUND", nil
 	case err != nil:
 		return "", err
 	case p.Station != 0 && charger.Station != p.Station:
-		return "OTHER_STATION", nil
+		return SkippedStation, nil
 	case remove && charger.Plan != p.ID:
-		return "NOT_ASSIGNED", nil
+		return SkippedAssigned, nil
 	case remove:
-		return "", tx.Tariffs().Assign(ctx, scope, id, 0)
+		plan = 0
+	case charger.Plan == p.ID:
+		return "", nil // it is assigned
 	}
-	return "", tx.Tariffs().Assign(ctx, scope, id, p.ID)
+	charger.Plan, charger.Updated, charger.UpdatedBy = plan, c.Clock.Now(), a.User
+	return "", tx.Stations().UpdateCharger(ctx, scope, charger)
 }
 
-func isMissing(err error) bool {
-	code, _, _ := evcs.Classify(err)
-	return err != nil && (code == evcs.CodePlanNotFound || code == evcs.CodeChargerNotFound)
-}
+func isMissing(err error) bool { return errors.Is(err, ErrNotFound) }
 
 func (c Catalog) audit(ctx context.Context, tx Tx, a *evcs.Actor, p *Plan, action tenant.Action, details map[string]any) error {
 	return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{

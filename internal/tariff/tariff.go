@@ -112,8 +112,6 @@ type Store interface {
 	// Uses counts the chargers a plan is assigned to and the running orders its
 	// snapshots price.
 	Uses(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (chargers, runningOrders int64, err error)
-	// Assign sets (or with zero clears) the plan of a charger.
-	Assign(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, plan evcs.PlanID) error
 }
 
 // The kinds of a bill line.
