@@ -29,7 +29,7 @@ build: ## Build evcsd and evcsctl into bin/
 
 .PHONY: run
 run: build ## Run evcsd on ./data (SQLite), REST :8080, device port :8085
-	./$(BIN)/evcsd serve --data data
+	./$(BIN)/evcsd serve --dataDir data
 
 .PHONY: demo
 demo: build ## The main job in a minute: a day of charging with simulated chargers, then the dashboard
