@@ -97,7 +97,7 @@ type Target struct {
 	ID   string // a number, or a name such as a device id
 }
 
-// OfCharger, OfOrder and the like make targets.
+// OfCharger is a charger as a target.
 func OfCharger(id evcs.ChargerID) Target { return Target{"CHARGER", strconv.FormatInt(int64(id), 10)} }
 
 // OfNumber is a target named by a number.

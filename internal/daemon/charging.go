@@ -36,20 +36,23 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 	if err := p.engine.Recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover after the restart: %w", err)
 	}
-	gate := &charging.Gate{Read: urgent, Sealer: p.sealer, Clock: clock, Log: log, Refusal: d.db.Rolls()}
+	gate := &charging.Gate{
+		Chargers: d.db.Reader().Stations(), Tenants: d.db.Reader().Tenants(), Sealer: p.sealer, Clock: clock, Log: log, Refusal: d.db.Rolls(), Alarm: patient,
+	}
 	wires := ocppj.NewEngine(ocppj.Options{
 		Clock: clock, Log: log, Rate: d.opt.Config.RateLimit.DevicePerSecond, Silence: d.opt.Config.Device.OfflineAfter,
 	})
+	heard := listener{p.engine, p.metrics.Add}
 	gateway := ocppj.NewGateway(ocppj.Config{
 		Gate: gate, Presence: p.engine, Hub: hub, Engine: wires,
-		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: p.engine, Clock: clock, Log: log, Late: p.engine.Late})},
+		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: log, Late: p.engine.Late})},
 	})
 	cloud := cloudcharge.NewServer(cloudcharge.Config{
-		Gate: gate, Presence: p.engine, Hub: hub, Handler: p.engine, Replays: d.db.Replies(), Clock: clock, Log: log,
+		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(), Clock: clock, Log: log,
 		Late: p.engine.Late, Rate: d.opt.Config.RateLimit.DevicePerSecond,
 	})
 	p.devices = append(p.devices, part{"charger connections", gateway.Run}, part{"cloudcharge", cloud.Run})
-	p.work = append(p.work, part{"charging rounds", p.engine.Run}, part{"charger cache", d.followChargers(p)})
+	p.work = append(p.work, part{"charging rounds", p.engine.Run}, part{"charger cache", d.followChargers(p)}, part{"counters", d.countEvents(p)})
 	d.gauges(context.WithoutCancel(ctx), p, hub)
 	d.wireAssets(p, hub)
 

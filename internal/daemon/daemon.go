@@ -215,7 +215,9 @@ func (d *Daemon) serveHTTP(l net.Listener, h http.Handler, patience time.Duratio
 		if err != nil {
 			err = errors.Join(fmt.Errorf("requests did not end in time: %w", err), server.Close())
 		}
-		<-done
+		if served := <-done; served != nil && !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 		return err
 	}
 }

@@ -165,7 +165,7 @@ func (p program) health(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return errors.Join(errNotReady, err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // read below or not at all
+	defer answer.Body.Close() // read below or not at all
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
 	if err != nil || answer.StatusCode != http.StatusOK {
 		return fmt.Errorf("%w: %s", errNotReady, text)
@@ -181,11 +181,10 @@ func newLog(w io.Writer, c config.Logs) *slog.Logger {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	var h slog.Handler = tint.NewHandler(w, &tint.Options{Level: level, NoColor: true, TimeFormat: time.RFC3339})
 	if c.Format == "json" {
-		h = slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
+		return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
 	}
-	return slog.New(traced{h})
+	return slog.New(traced{tint.NewTextHandler(w, &tint.Options{Level: level, NoColor: true, TimeFormat: time.RFC3339})})
 }
 
 // traced adds the trace id of the context.

@@ -30,6 +30,7 @@ func (d *Daemon) wireMoney(p *parts) error {
 	channels := make(map[string]payment.Channel)
 	p.till = cashier.New(cashier.Config{
 		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier,
+		Payments: d.db.Reader().Payments(), Orders: d.db.Reader().Orders(),
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},

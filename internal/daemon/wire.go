@@ -58,6 +58,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 	if err := d.wireMoney(p); err != nil {
 		return err
 	}
+	d.wireClosing(p)
 	d.wireMonitoring(p)
 	rest, err := d.restHandler(p)
 	if err != nil {

@@ -51,9 +51,7 @@ func (x *exchange) readRequest() error {
 		if err != nil {
 			return err
 		}
-		if fields, err = x.parseBody(text, form); err != nil {
-			return err
-		}
+		fields = x.parseBody(text, form)
 	} else if d.raw {
 		x.r.Body = http.MaxBytesReader(x.w, x.r.Body, x.maxBody())
 	}
@@ -132,27 +130,27 @@ func (x *exchange) readBody() (text []byte, form bool, err error) {
 }
 
 // parseBody reads the fields of a JSON object or of a form.
-func (x *exchange) parseBody(text []byte, form bool) (map[string]any, error) {
+func (x *exchange) parseBody(text []byte, form bool) map[string]any {
 	if len(text) == 0 {
-		return map[string]any{}, nil
+		return map[string]any{}
 	}
 	if form {
 		values, err := url.ParseQuery(string(text))
 		if err != nil {
 			x.addFault("body", "is not a valid form")
 			x.bodyBroken = true
-			return map[string]any{}, nil
+			return map[string]any{}
 		}
 		fields := make(map[string]any)
 		for name, given := range values {
 			x.mergeField(fields, name, given)
 		}
-		return fields, nil
+		return fields
 	}
 	if !utf8.Valid(text) {
 		x.addFault("body", "is not UTF-8")
 		x.bodyBroken = true
-		return map[string]any{}, nil
+		return map[string]any{}
 	}
 	reader := jsonReader{x: x, dec: json.NewDecoder(bytes.NewReader(text))}
 	reader.dec.UseNumber()
@@ -165,15 +163,15 @@ func (x *exchange) parseBody(text []byte, form bool) (map[string]any, error) {
 	if err != nil {
 		x.addFault("body", "is not valid JSON: "+err.Error())
 		x.bodyBroken = true
-		return map[string]any{}, nil
+		return map[string]any{}
 	}
 	fields, ok := value.(map[string]any)
 	if !ok {
 		x.addFault("body", "must be a JSON object")
 		x.bodyBroken = true
-		return map[string]any{}, nil
+		return map[string]any{}
 	}
-	return fields, nil
+	return fields
 }
 
 // jsonReader reads JSON into a tree with exact numbers and notes keys given

@@ -98,7 +98,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d *declared) (*ex
 func (x *exchange) end(begun time.Time) {
 	if v := recover(); v != nil {
 		if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-			panic(v) // the server's own way to drop a connection
+			panic(v) //nolint:forbidigo // the server's own way to drop a connection
 		}
 		x.s.cfg.Log.ErrorContext(x.r.Context(), "request panicked", slog.String("operation", x.operationID()),
 			slog.String("panic", fmt.Sprint(v)), slog.String("stack", string(debug.Stack())))
@@ -377,7 +377,7 @@ func traceOf(r *http.Request) string {
 		}
 	}
 	var id [8]byte
-	rand.Read(id[:]) //nolint:errcheck // never fails
+	rand.Read(id[:]) // never fails
 	return hex.EncodeToString(id[:])
 }
 

@@ -32,7 +32,7 @@ func hiddenPaths(t reflect.Type, at []int, within bool) []hiddenPath {
 			continue
 		}
 		if f.Tag.Get("query") != "" || f.Tag.Get("header") != "" || f.Name == "Body" {
-			panic(fmt.Sprintf("%s.%s: only path parameters may be in an embedded type that is not exported", t, f.Name))
+			panic(fmt.Sprintf("%s.%s: only path parameters may be in an embedded type that is not exported", t, f.Name)) //nolint:forbidigo // a broken declaration, at start-up
 		}
 		if name := f.Tag.Get("path"); name != "" {
 			found = append(found, hiddenPath{name, index, f.Type})

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding"
 	"reflect"
 	"slices"
 	"strconv"
@@ -169,9 +168,4 @@ func (p *Paging) readSort(x *exchange, add func(field, message string)) []evcs.S
 		add("sort", "must not name more than two fields")
 	}
 	return sorts
-}
-
-// textual reports whether values of t are read from text by a method of t.
-func textual(t reflect.Type) bool {
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }

@@ -64,7 +64,7 @@ func (p Orders) register(s *Server) {
 	}
 	register(s, op("orderToPay", "to-pay", "order:manage", "Ask for the money; releases a hold", evcs.CodeOrderTransition), p.toPay)
 	register(s, op("cancelOrder", "cancel", "order:manage", "Cancel an order, or waive its bill", evcs.CodeOrderTransition, evcs.CodeOrderHasPayment,
-		evcs.CodeOrderHasEnergy, evcs.CodeChargerOffline, evcs.CodeCommandTimeout), p.cancel)
+		evcs.CodeOrderHasEnergy, evcs.CodeChargerOffline, evcs.CodeCommandRejected, evcs.CodeCommandTimeout), p.cancel)
 	register(s, op("adjustOrder", "adjust", "order:adjust", "Set the discount of an ended order", evcs.CodeOrderState, evcs.CodeOrderHasPayment), p.adjust)
 	register(s, op("repriceOrder", "reprice", "order:adjust", "Price a held order by another plan", evcs.CodeOrderState, evcs.CodePlanNotFound), p.reprice)
 }

@@ -171,13 +171,13 @@ func (r *reading) run(ctx context.Context, from evcs.EventID, resume bool) error
 	h.Set("X-Accel-Buffering", "no")
 	r.reply.WriteHeader(http.StatusOK)
 	if err := r.write("retry: 3000\n\n"); err != nil {
-		return nil //nolint:nilerr // the reader is gone
+		return nil // the reader is gone
 	}
 	r.last = newest
 	switch {
 	case resume && from+1 < oldest, resume && from > newest:
 		if err := r.gap(oldest); err != nil {
-			return nil //nolint:nilerr // the reader is gone
+			return nil // the reader is gone
 		}
 	case resume:
 		r.last = from

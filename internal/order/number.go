@@ -23,8 +23,8 @@ var sessionText = base32.NewEncoding(crockford).WithPadding(base32.NoPadding)
 // NewSession makes a session id: "S-" and 26 characters, sorted by time to the
 // millisecond, with 80 random bits.
 func NewSession(at time.Time) string {
-	var b [17]byte // 6 of time, 10 of chance, and room for the 26th character
+	var b [17]byte                                                // 6 of time, 10 of chance, and room for the 26th character
 	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16) //nolint:gosec // years after 1970
-	_, _ = rand.Read(b[6:16]) // never fails (crypto/rand)
+	_, _ = rand.Read(b[6:16])                                     // never fails (crypto/rand)
 	return "S-" + sessionText.EncodeToString(b[:])[:26]
 }

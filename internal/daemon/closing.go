@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/evcs/evcs/internal/closing"
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/httpapi"
+	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/payment"
+	"github.com/evcs/evcs/internal/sandboxpay"
+	"github.com/evcs/evcs/internal/store"
+	"github.com/evcs/evcs/internal/tenant"
+)
+
+// dailyEvery is how often it is looked whether a day is due.
+const dailyEvery = 5 * time.Minute
+
+// wireClosing makes what reconciles and closes days. It comes after wireMoney.
+func (d *Daemon) wireClosing(p *parts) {
+	channels := make(map[string]payment.Channel)
+	if p.bank != nil {
+		channels[sandboxChannel] = p.bank
+	}
+	read := d.db.Reader()
+	closer := closing.New(closing.Config{
+		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
+		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
+			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+		},
+	})
+	p.work = append(p.work, part{"reconciliation runs", closer.Run})
+	p.runner.Jobs = append(p.runner.Jobs, jobs.Job{Name: "daily reconciliation", Every: dailyEvery, Run: closer.Daily})
+	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: closer, Faults: faults{d, p}})
+}
+
+// days answers closing.Reader.
+type days struct {
+	store.Recon
+	store.PaymentDesk
+}
+
+// faults answers httpapi.FaultSetter.
+type faults struct {
+	d *Daemon
+	p *parts
+}
+
+// SetFaults implements httpapi.FaultSetter: the faults of a day are part of the
+// configuration of the tenant's account at the pretended bank.
+func (f faults) SetFaults(ctx context.Context, a *evcs.Actor, owner evcs.TenantID, given httpapi.StatementFaults) error {
+	if f.p.bank == nil {
+		return evcs.With(payment.ErrNotConfigured, map[string]any{"channel": sandboxChannel})
+	}
+	account, err := f.p.till.SandboxMerchant(ctx, owner) // made when it is first used
+	if err != nil {
+		return err
+	}
+	wanted := sandboxpay.Faults{
+		Amount: given.Amount, Missing: given.Missing, Extra: given.Extra, Status: given.Status, Duplicate: given.Duplicate, Fee: given.Fee,
+		NotReady: given.NotReady, Broken: given.Broken,
+	}
+	return f.d.db.Transact(ctx, func(tx *store.Tx) error {
+		m, err := tx.Payments().Merchant(ctx, evcs.Only(owner), account.ID)
+		if err != nil {
+			return err
+		}
+		if m.Config, err = sandboxpay.WithFaults(m.Config, given.Day, wanted); err != nil {
+			return err
+		}
+		m.UpdatedAt = f.d.opt.Clock.Now()
+		if err := tx.Payments().UpdateMerchant(ctx, evcs.Only(owner), &m); err != nil {
+			return err
+		}
+		return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
+			At: m.UpdatedAt, Action: tenant.Updated("MERCHANT"), Target: owner, TargetType: "MERCHANT", TargetID: strconv.FormatInt(int64(m.ID), 10), Success: true,
+			Details: map[string]any{"date": given.Day, "statementFaults": wanted},
+		})
+	})
+}

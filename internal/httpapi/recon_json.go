@@ -1,0 +1,231 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/evcs/evcs/internal/api"
+	"github.com/evcs/evcs/internal/closing"
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/payment"
+	"github.com/evcs/evcs/internal/recon"
+)
+
+// result is a batch on the wire.
+func (p Recon) result(b recon.Batch) api.ReconResult {
+	f := b.Figures
+	status := b.Shown(p.Clock.Now())
+	r := api.ReconResult{
+		BatchID: int64(b.ID), RunNo: int(b.RunNo), TenantID: int64(b.Tenant), ReconciliationDate: api.Date(b.Day), Channel: b.Channel,
+		Status: string(status), TotalCount: f.Total, MatchedCount: f.Matched, SystemTotalAmount: api.Money(f.System),
+		Counts: api.ReconCounts{
+			LocalOnly: f.Counts.LocalOnly, ChannelOnly: f.Counts.ChannelOnly, AmountMismatch: f.Counts.AmountMismatch,
+			StatusMismatch: f.Counts.StatusMismatch, Duplicate: f.Counts.Duplicate, FeeMismatch: f.Counts.FeeMismatch, Suspense: f.Counts.Suspense,
+		},
+		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: textOrNil(b.FailureMessage),
+		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
+		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems),
+	}
+	if b.FailureCode != 0 {
+		r.FailureCode = api.Ptr(int(b.FailureCode))
+	}
+	if status == recon.Running {
+		r.RunNo, r.FinishedTime = r.RunNo+1, nil
+	}
+	if !status.Verified() {
+		return r
+	}
+	r.MismatchCount = api.Ptr(f.Total - f.Matched)
+	r.ChannelTotalAmount, r.AmountDifference = api.Ptr(api.Money(f.Channel())), api.Ptr(api.Money(f.System-f.Channel()))
+	r.FeeTotal = api.Ptr(api.Money(f.Fees))
+	const whole = 100_00
+	rate := int64(whole)
+	if f.Total > 0 {
+		rate = f.Matched * whole / f.Total
+	}
+	r.SuccessRate = api.Ptr(api.Percent(rate))
+	return r
+}
+
+func problemsJSON(list []payment.Problem) []api.Problem {
+	if len(list) == 0 {
+		return nil
+	}
+	return listOf(list, func(p payment.Problem) api.Problem { return api.Problem{Line: int64(p.Line), Message: p.Message} })
+}
+
+func proofJSON(p *recon.Proof) *api.Proof {
+	return &api.Proof{
+		BatchID: int64(p.Batch), Channel: p.Channel, ReconciliationDate: api.Date(p.Day), Opening: api.Money(p.Opening), Payments: api.Money(p.Payments),
+		Refunds: api.Money(p.Refunds), Fees: api.Money(p.Fees), SuspenseIn: api.Money(p.SuspenseIn), SuspenseOut: api.Money(p.SuspenseOut),
+		Adjustments: api.Money(p.Adjustments), Closing: api.Money(p.Closing), LedgerClosing: api.Money(p.LedgerClosing),
+		StatementSHA256: textOrNil(p.StatementSHA256), StatementRows: p.StatementRows, ClosedBy: idOrNil(p.ClosedBy), ClosedTime: api.AtOrNil(p.ClosedAt),
+		PreviousHash: textOrNil(p.PreviousHash), Hash: p.Hash,
+	}
+}
+
+func (p Recon) differenceJSON(d recon.Difference) api.Difference {
+	out := api.Difference{
+		DifferenceID: int64(d.ID), BatchID: int64(d.Batch), Kind: string(d.Kind), State: string(d.State), Direction: string(d.Direction),
+		MerchantID: idOrNil(d.Merchant), OrderID: idOrNil(d.Order), OrderNo: textOrNil(d.OrderNo), PaymentID: idOrNil(d.Payment),
+		TradeNo: textOrNil(d.TradeNo), RefundNo: textOrNil(d.RefundNo), ChannelTradeNo: textOrNil(d.ChannelNo),
+		LocalAmount: (*api.Money)(d.LocalAmount), ChannelAmount: (*api.Money)(d.ChannelAmount), LocalFee: (*api.Money)(d.LocalFee),
+		ChannelFee: (*api.Money)(d.ChannelFee), LocalStatus: textOrNil(d.LocalStatus), ChannelStatus: textOrNil(d.ChannelStatus),
+		LocalTime: api.AtOrNil(d.LocalAt), ChannelTime: api.AtOrNil(d.ChannelAt), Facets: d.Facets, SuspendedUntil: dateOrNil(d.SuspendedUntil),
+		AgeDays: d.AgeDays(p.Clock.Now()), CreateTime: api.At(d.CreatedAt), Version: d.Version,
+	}
+	if out.Facets == nil {
+		out.Facets = []string{}
+	}
+	if r := d.Resolution; r != nil {
+		out.Resolution = &api.Resolution{
+			Action: string(r.Action), Reason: r.Reason, Maker: idOrNil(r.Maker), MakerTime: api.AtOrNil(r.MadeAt), Checker: idOrNil(r.Checker),
+			CheckTime: api.AtOrNil(r.CheckedAt), Note: textOrNil(r.Note), Effect: textOrNil(r.Effect),
+		}
+	}
+	return out
+}
+
+// registerUpload declares the upload of a statement, the one operation that
+// takes a file.
+func (p Recon) registerUpload(s *Server) {
+	registerRaw(s, operation{
+		ID: "uploadStatement", Method: http.MethodPost, Path: "/api/reconciliation/statement", Group: "reconciliation",
+		Permission: "reconciliation:execute", Summary: "Hand in a channel's statement",
+		Description: "multipart/form-data with channel, statementDate, kind (TRADE, FUND), merchantId, tenantId and file (csv, zip, gz). It is verified; " +
+			"the next run of the day uses it.",
+		Errors: []evcs.Code{
+			evcs.CodeStatementInvalid, evcs.CodeBatchClosed, evcs.CodeMerchantNotFound, evcs.CodeChannelNotConfigured, evcs.CodeTenantNotFound,
+		},
+		Content: "application/json", MaxBody: closing.MaxStatement + 1<<20,
+	}, p.upload)
+}
+
+// statementForm is what a multipart upload says.
+type statementForm struct {
+	fields map[string]string
+	file   []byte
+}
+
+// maxField bounds a field of a multipart body that is not the file.
+const maxField = 1 << 10
+
+func readStatement(r *http.Request) (f statementForm, err error) {
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return f, errMediaType
+	}
+	f.fields = make(map[string]string)
+	for {
+		part, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			return f, nil
+		}
+		if err != nil {
+			return f, uploadFault(err)
+		}
+		limit := int64(maxField)
+		if part.FormName() == "file" {
+			limit = closing.MaxStatement
+		}
+		text, err := io.ReadAll(io.LimitReader(part, limit+1))
+		switch {
+		case err != nil:
+			return f, uploadFault(err)
+		case int64(len(text)) > limit:
+			return f, evcs.With(errBodyTooLarge, map[string]any{"maxBytes": limit})
+		case part.FormName() == "file":
+			f.file = text
+		default:
+			f.fields[part.FormName()] = string(text)
+		}
+	}
+}
+
+func uploadFault(err error) error {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return evcs.With(errBodyTooLarge, map[string]any{"maxBytes": tooLarge.Limit})
+	}
+	return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
+}
+
+// request reads the fields; everything wrong is named at once.
+func (f statementForm) request() (u closing.Upload, target *int64, err error) {
+	var faults []evcs.FieldFault
+	fault := func(field, message string) { faults = append(faults, evcs.FieldFault{Field: field, Message: message}) }
+	id := func(name string) (n int64) {
+		text := f.fields[name]
+		if text == "" {
+			return 0
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n <= 0 || n >= 1<<53 {
+			fault(name, "must be a positive integer")
+		}
+		return n
+	}
+	u = closing.Upload{Channel: f.fields["channel"], Day: f.fields["statementDate"], Kind: f.fields["kind"], File: f.file}
+	u.Merchant = payment.MerchantID(id("merchantId"))
+	if n := id("tenantId"); n > 0 {
+		target = &n
+	}
+	if u.Kind == "" {
+		u.Kind = recon.KindTrade
+	}
+	if u.Kind != recon.KindTrade && u.Kind != recon.KindFund {
+		fault("kind", "must be TRADE or FUND")
+	}
+	if u.Channel != payment.ChannelAlipay && u.Channel != payment.ChannelWechat && u.Channel != payment.ChannelSandbox {
+		fault("channel", "must be alipay, wechat or sandbox")
+	}
+	if _, _, ok := recon.Bounds(u.Day); !ok {
+		fault("statementDate", "must be a date: yyyy-MM-dd")
+	}
+	if len(u.File) == 0 {
+		fault("file", "is required")
+	}
+	known := map[string]bool{"channel": true, "statementDate": true, "kind": true, "merchantId": true, "tenantId": true}
+	for name := range f.fields {
+		if !known[name] {
+			fault(name, "is not a field of this operation")
+		}
+	}
+	return u, target, evcs.Invalid(faults...)
+}
+
+func (p Recon) upload(ctx context.Context, a *evcs.Actor, _ *struct{}, out Reply) error {
+	form, err := readStatement(out.Request)
+	if err != nil {
+		return err
+	}
+	u, target, err := form.request()
+	if err != nil {
+		return err
+	}
+	if u.Tenant, err = p.s.createFor(ctx, a, target); err != nil {
+		return err
+	}
+	st, err := p.Closer.HandIn(ctx, u)
+	answer := api.Statement{
+		StatementID: st.ID, Channel: st.Channel, StatementDate: api.Date(st.Day), Kind: st.Kind, SHA256: st.SHA256, Rows: int64(st.Summary.Rows),
+		PayTotal: api.Money(st.Summary.PayTotal), RefundTotal: api.Money(st.Summary.RefundTotal), FeeTotal: api.Money(st.Summary.FeeTotal),
+		Problems: append([]api.Problem{}, problemsJSON(st.Summary.Problems)...),
+	}
+	if errors.Is(err, recon.ErrInvalid) {
+		return withResult(err, answer)
+	}
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(envelope(exchangeOf(ctx), &answer))
+	if err != nil {
+		return err
+	}
+	out.Header().Set("Content-Type", "application/json")
+	_, err = out.Write(text)
+	return err
+}
