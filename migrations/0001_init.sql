@@ -494,7 +494,8 @@ CREATE TABLE sessions (
 );
 CREATE UNIQUE INDEX sessions_uid ON sessions (tenant_id, uid);
 CREATE UNIQUE INDEX sessions_key ON sessions (charger_id, device_key) WHERE device_key IS NOT NULL;
-CREATE INDEX sessions_charger ON sessions (charger_id, connector_no, id);
+CREATE INDEX sessions_charger ON sessions (charger_id, id);
+CREATE INDEX sessions_running ON sessions (charger_id, id) WHERE state IN ('ACTIVE', 'SUSPENDED');
 CREATE INDEX sessions_open ON sessions (state, last_at) WHERE state IN ('ACTIVE', 'SUSPENDED');
 CREATE INDEX sessions_tenant ON sessions (tenant_id, started_at);
 
@@ -632,6 +633,7 @@ CREATE TABLE commands (
     version BIGINT NOT NULL
 );
 CREATE INDEX commands_charger ON commands (charger_id, id);
+CREATE INDEX commands_awaited ON commands (charger_id, id) WHERE state IN ('PENDING', 'SENT', 'ACCEPTED');
 CREATE INDEX commands_tenant ON commands (tenant_id, id);
 CREATE INDEX commands_open ON commands (deadline) WHERE state IN ('PENDING', 'SENT', 'ACCEPTED');
 CREATE INDEX commands_order ON commands (order_id) WHERE order_id <> 0;

@@ -116,6 +116,9 @@ func (o *options) start(ctx context.Context, clock evcs.Clock, n int) (*platform
 	if err := p.daemon.Prepare(ctx); err != nil {
 		return nil, err
 	}
+	if err := p.daemon.Migrate(ctx); err != nil {
+		return nil, err
+	}
 	began := probe.Monotonic()
 	if err := p.daemon.Start(ctx, 30*time.Second); err != nil {
 		return nil, err

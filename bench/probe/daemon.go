@@ -199,6 +199,23 @@ func (d *Daemon) isReady(ctx context.Context, client *http.Client) bool {
 	return res.StatusCode == http.StatusOK
 }
 
+// Migrate brings the schema of a PostgreSQL database forward, which evcsd does
+// by itself only on SQLite.
+func (d *Daemon) Migrate(ctx context.Context) error {
+	if d.DSN == "" {
+		return nil
+	}
+	p, err := Start(ctx, d.log, d.environment(), d.Binary, "migrate", "--config", d.path("evcsd.yaml"))
+	if err != nil {
+		return err
+	}
+	<-p.done
+	if p.err != nil {
+		return fmt.Errorf("evcsd migrate (log %s): %w", d.LogPath(), p.err)
+	}
+	return nil
+}
+
 // Process is the running child.
 func (d *Daemon) Process() *Process {
 	d.mu.Lock()

@@ -223,6 +223,9 @@ func (t *torture) prepare(ctx context.Context) (cleanup func(), err error) {
 	if err := t.daemon.Prepare(ctx); err != nil {
 		return cleanup, err
 	}
+	if err := t.daemon.Migrate(ctx); err != nil {
+		return cleanup, err
+	}
 	if err := t.daemon.Start(ctx, t.patience); err != nil {
 		return cleanup, err
 	}

@@ -173,3 +173,18 @@ type Proof struct {
 	PreviousHash       *string `json:"previousHash"`
 	Hash               string  `json:"hash"`
 }
+
+// StatementFaults seed the sandbox's statement of a day with what can be wrong
+// with one; without any, the statement is right again.
+type StatementFaults struct {
+	Date      Date   `json:"date" doc:"The day of the statement, Asia/Shanghai"`
+	Amount    *int   `json:"amount,omitempty" minimum:"0" maximum:"1000" doc:"Rows whose amount is 0.01 off"`
+	Missing   *int   `json:"missing,omitempty" minimum:"0" maximum:"1000" doc:"Rows left out"`
+	Extra     *int   `json:"extra,omitempty" minimum:"0" maximum:"1000" doc:"Rows that nobody knows"`
+	Status    *int   `json:"status,omitempty" minimum:"0" maximum:"1000" doc:"Rows that did not succeed"`
+	Duplicate *int   `json:"duplicate,omitempty" minimum:"0" maximum:"1000" doc:"Rows that come twice"`
+	Fee       *int   `json:"fee,omitempty" minimum:"0" maximum:"1000" doc:"Rows whose fee is 1.00 off"`
+	NotReady  *Flag  `json:"notReady,omitempty" doc:"There is no statement yet"`
+	Broken    *Flag  `json:"broken,omitempty" doc:"The totals do not add up"`
+	TenantID  *int64 `json:"tenantId,omitempty" minimum:"1"`
+}

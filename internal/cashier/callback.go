@@ -37,11 +37,7 @@ func (t *Till) receive(ctx context.Context, channel, token string, n payment.Not
 	if err != nil || token == "" || len(n.Body) > MaxCallback {
 		return payment.VerdictForged, err
 	}
-	var m payment.Merchant
-	err = t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		m, err = tx.Payments().MerchantByToken(ctx, channel, token)
-		return err
-	})
+	m, err := t.cfg.Payments.MerchantByToken(ctx, channel, token)
 	if errors.Is(err, payment.ErrNoMerchant) {
 		return payment.VerdictForged, err
 	}
@@ -63,7 +59,7 @@ func (t *Till) receive(ctx context.Context, channel, token string, n payment.Not
 }
 
 func callbackOf(m payment.Merchant, n payment.Notice, event string) payment.Callback {
-	header, _ := json.Marshal(safeHeader(n.Header)) //nolint:errcheck,errchkjson // a map of texts
+	header, _ := json.Marshal(safeHeader(n.Header)) // a map of texts
 	return payment.Callback{Tenant: m.Tenant, Channel: m.Channel, Merchant: m.ID, EventID: event, Header: string(header), Body: n.Body}
 }
 

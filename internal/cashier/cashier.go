@@ -40,9 +40,24 @@ type Sealer interface {
 	Open(sealed string) ([]byte, error)
 }
 
+// PaymentReader reads committed payments without waiting for a writer.
+type PaymentReader interface {
+	Payment(ctx context.Context, scope evcs.Scope, id evcs.PaymentID) (payment.Payment, error)
+	ByTrade(ctx context.Context, scope evcs.Scope, tradeNo string) (payment.Payment, error)
+	Refund(ctx context.Context, scope evcs.Scope, refundNo string) (payment.Refund, error)
+	Refunds(ctx context.Context, scope evcs.Scope, p evcs.PaymentID) ([]payment.Refund, error)
+	Merchant(ctx context.Context, scope evcs.Scope, id payment.MerchantID) (payment.Merchant, error)
+	MerchantByToken(ctx context.Context, channel, token string) (payment.Merchant, error)
+}
+
+// OrderReader reads committed orders.
+type OrderReader interface {
+	Order(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (*order.Order, error)
+}
+
 // Alert is what somebody should look at.
 type Alert struct {
-	Rule       string // CallbackRejected, DuplicatePayment, LatePayment
+	Rule       string // CallbackRejected, DuplicatePayment, LatePayment, RefundStuck
 	Severity   string
 	Tenant     evcs.TenantID
 	TargetType string
@@ -56,6 +71,9 @@ const (
 	RuleCallbackRejected = "CallbackRejected"
 	RuleDuplicatePayment = "DuplicatePayment"
 	RuleLatePayment      = "LatePayment"
+	// RuleRefundStuck is not in the contract's table: a promised refund that the
+	// channel has not answered for a day.
+	RuleRefundStuck = "RefundStuck"
 
 	severityHigh     = "HIGH"
 	severityCritical = "CRITICAL"
@@ -64,6 +82,8 @@ const (
 // Config is what a Till is made of.
 type Config struct {
 	Transact func(ctx context.Context, fn func(Tx) error) error
+	Payments PaymentReader
+	Orders   OrderReader
 	Clock    evcs.Clock
 	Log      *slog.Logger
 	Channels map[string]payment.Channel // by name
@@ -104,11 +124,7 @@ func (t *Till) channel(name string) (payment.Channel, error) {
 
 // account reads a payment's merchant account with its secrets opened.
 func (t *Till) account(ctx context.Context, owner evcs.TenantID, id payment.MerchantID) (payment.Merchant, error) {
-	var m payment.Merchant
-	err := t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		m, err = tx.Payments().Merchant(ctx, evcs.Only(owner), id)
-		return err
-	})
+	m, err := t.cfg.Payments.Merchant(ctx, evcs.Only(owner), id)
 	if err != nil {
 		return m, err
 	}
@@ -214,7 +230,7 @@ func tellRefund(ctx context.Context, tx Tx, r *payment.Refund) error {
 }
 
 func facts(m map[string]any) json.RawMessage {
-	data, _ := json.Marshal(m) //nolint:errcheck,errchkjson // plain values
+	data, _ := json.Marshal(m) // plain values
 	return data
 }
 
@@ -231,7 +247,7 @@ func refusal(err error) (code, message string, ok bool) {
 		return "", "", false
 	}
 	_, data, _ := evcs.Classify(err)
-	code, _ = data["channelCode"].(string)       //nolint:errcheck // absent is ""
-	message, _ = data["channelMessage"].(string) //nolint:errcheck // absent is ""
+	code, _ = data["channelCode"].(string)       // absent is ""
+	message, _ = data["channelMessage"].(string) // absent is ""
 	return code, message, true
 }

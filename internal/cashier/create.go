@@ -36,22 +36,27 @@ const maxCloses = 3
 // key again goes on with the same payment. A refusal of the channel is 4001,
 // an outcome that nobody knows 4002.
 func (t *Till) Create(ctx context.Context, a *evcs.Actor, r CreateRequest) (payment.Payment, error) {
-	for range maxCloses {
+	for closed := 0; ; closed++ {
 		p, older, err := t.propose(ctx, a, r)
 		if err != nil {
 			return p, err
 		}
 		if older == nil {
-			if p.Status != payment.Processing {
-				return p, nil
+			switch p.Status {
+			case payment.Processing:
+				return t.offer(ctx, p, r)
+			case payment.Failed: // the same key again: the same refusal
+				return p, refusedBy(&p)
 			}
-			return t.offer(ctx, p, r)
+			return p, nil
+		}
+		if closed == maxCloses { // others keep coming; theirs stands
+			return payment.Payment{}, unknown(older, nil)
 		}
 		if _, err := t.shut(ctx, *older); err != nil && !errors.Is(err, payment.ErrState) {
 			return p, err
 		}
 	}
-	return payment.Payment{}, evcs.With(payment.ErrUnknownOutcome, map[string]any{"paymentId": nil, "tradeNo": nil, "status": nil})
 }
 
 // propose commits the payment, or answers the one of the same key, or names an
@@ -193,11 +198,16 @@ func (t *Till) offer(ctx context.Context, p payment.Payment, r CreateRequest) (p
 		return save(ctx, tx, p, "OFFERED", "api", "")
 	})
 	if err == nil && refused {
-		return p, evcs.With(payment.ErrRefused, map[string]any{
-			"tradeNo": p.TradeNo, "channel": p.Channel, "channelCode": code, "channelMessage": message,
-		})
+		return p, refusedBy(&p)
 	}
 	return p, err
+}
+
+// refusedBy is 4001 with the channel's words.
+func refusedBy(p *payment.Payment) error {
+	return evcs.With(payment.ErrRefused, map[string]any{
+		"tradeNo": p.TradeNo, "channel": p.Channel, "channelCode": p.FailureCode, "channelMessage": p.FailureMessage,
+	})
 }
 
 // change runs fn on the payment as it now is, in a transaction.
@@ -250,11 +260,7 @@ func (t *Till) Close(ctx context.Context, a *evcs.Actor, tradeNo string) (paymen
 
 // find reads a payment the actor may see, or change.
 func (t *Till) find(ctx context.Context, a *evcs.Actor, tradeNo string, write bool) (payment.Payment, error) {
-	var p payment.Payment
-	err := t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		p, err = tx.Payments().ByTrade(ctx, evcs.Subtree(a.Tenant), tradeNo)
-		return err
-	})
+	p, err := t.cfg.Payments.ByTrade(ctx, evcs.Subtree(a.Tenant), tradeNo)
 	if err != nil {
 		return p, err
 	}

@@ -71,7 +71,11 @@ func (t *Till) settleOffline(ctx context.Context, tx Tx, a *evcs.Actor, o *order
 		if err != nil {
 			return err
 		}
-		return order.Record(ctx, tx, o, change)
+		change.By = a.Name
+		if err := order.Record(ctx, tx, o, change); err != nil || change.None() {
+			return err
+		}
+		return auditPaid(ctx, tx, a, o, q, amount, now)
 	}
 	if err := tx.Payments().Insert(ctx, evcs.Only(o.Tenant), &p); err != nil {
 		return err
@@ -90,6 +94,10 @@ func (t *Till) settleOffline(ctx context.Context, tx Tx, a *evcs.Actor, o *order
 	if err := ledger.Book(ctx, tx.Ledger(), ledger.Captured(money(&p, p.Amount, p.PaidAt))); err != nil {
 		return err
 	}
+	return auditPaid(ctx, tx, a, o, q, amount, now)
+}
+
+func auditPaid(ctx context.Context, tx Tx, a *evcs.Actor, o *order.Order, q PaidRequest, amount evcs.Money, now time.Time) error {
 	return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
 		At: now, Action: tenant.OrderMarkPaid, Target: o.Tenant, TargetType: tenant.KindOrder, TargetID: o.No, Success: true,
 		Details: map[string]any{"amount": amount.String(), "method": q.Method, "reference": q.Reference},

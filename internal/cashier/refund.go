@@ -222,12 +222,7 @@ func (t *Till) takeRefund(ctx context.Context, tx Tx, r *payment.Refund, answer 
 	done := answer.State == payment.RefundSuccess && r.Done(answer.ChannelRefundNo, orNow(answer.AcceptedAt, now), now)
 	failed := answer.State == payment.RefundFailed && r.Fail(answer.Code, answer.Message, now)
 	if !done && !failed {
-		if r.Status == payment.RefundProcessing && r.Channel != payment.ChannelOffline {
-			r.Queries++
-			r.NextQueryAt, r.UpdatedAt = payment.NextQuery(r.CreatedAt, r.Queries, now, now.Add(2*time.Hour)), now
-			return tx.Payments().UpdateRefund(ctx, scope, r)
-		}
-		return nil
+		return t.postpone(ctx, tx, r)
 	}
 	p, err := tx.Payments().Payment(ctx, scope, r.Payment)
 	if err != nil {
@@ -255,7 +250,27 @@ func (t *Till) takeRefund(ctx context.Context, tx Tx, r *payment.Refund, answer 
 	if err := ledger.Book(ctx, tx.Ledger(), entry); err != nil {
 		return err
 	}
+	if failed && r.Automatic != "" {
+		return t.giveBackAgain(ctx, tx, &p, r)
+	}
 	return refundedOrder(ctx, tx, &p, r, now)
+}
+
+// postpone plans when a refund that is not final is asked about next. Money
+// that was promised for a day and is not back is told to somebody.
+func (t *Till) postpone(ctx context.Context, tx Tx, r *payment.Refund) error {
+	if r.Status != payment.RefundProcessing || r.Channel == payment.ChannelOffline {
+		return nil
+	}
+	now := t.now()
+	r.Postpone(now)
+	if err := tx.Payments().UpdateRefund(ctx, evcs.Only(r.Tenant), r); err != nil || !r.Stuck(now) {
+		return err
+	}
+	return t.cfg.Alarm(ctx, tx, Alert{
+		Rule: RuleRefundStuck, Severity: severityHigh, Tenant: r.Tenant, TargetType: "REFUND", TargetID: r.RefundNo, At: now,
+		Message: "the channel has not answered about refund " + r.RefundNo + " of " + r.Amount.String() + " for a day",
+	})
 }
 
 func orNow(at, now time.Time) time.Time {
@@ -291,11 +306,8 @@ func refundedOrder(ctx context.Context, tx Tx, p *payment.Payment, r *payment.Re
 // does not know the number is asked to refund, because the call may have died
 // with the process.
 func (t *Till) askRefund(ctx context.Context, r payment.Refund) (payment.Refund, error) {
-	var p payment.Payment
-	if err := t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		p, err = tx.Payments().Payment(ctx, evcs.Only(r.Tenant), r.Payment)
-		return err
-	}); err != nil {
+	p, err := t.cfg.Payments.Payment(ctx, evcs.Only(r.Tenant), r.Payment)
+	if err != nil {
 		return r, err
 	}
 	return t.payOut(ctx, r, p)
@@ -314,27 +326,19 @@ func (t *Till) askRefundOf(ctx context.Context, p payment.Payment) error {
 }
 
 func (t *Till) inFlight(ctx context.Context, p payment.Payment) (r payment.Refund, ok bool, err error) {
-	err = t.cfg.Transact(ctx, func(tx Tx) error {
-		ok = false
-		list, err := tx.Payments().Refunds(ctx, evcs.Only(p.Tenant), p.ID)
-		for _, each := range list {
-			if each.Status == payment.RefundProcessing {
-				r, ok = each, true
-			}
+	list, err := t.cfg.Payments.Refunds(ctx, evcs.Only(p.Tenant), p.ID)
+	for _, each := range list {
+		if each.Status == payment.RefundProcessing {
+			r, ok = each, true
 		}
-		return err
-	})
+	}
 	return r, ok, err
 }
 
 // QueryRefund is a refund as it is now; while it is not final the channel is
 // asked, and a channel that does not answer changes nothing.
 func (t *Till) QueryRefund(ctx context.Context, a *evcs.Actor, refundNo string) (payment.Refund, error) {
-	var r payment.Refund
-	err := t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		r, err = tx.Payments().Refund(ctx, evcs.Subtree(a.Tenant), refundNo)
-		return err
-	})
+	r, err := t.cfg.Payments.Refund(ctx, evcs.Subtree(a.Tenant), refundNo)
 	if err != nil {
 		return r, err
 	}
@@ -347,7 +351,7 @@ func (t *Till) QueryRefund(ctx context.Context, a *evcs.Actor, refundNo string) 
 	asked, err := t.askRefund(ctx, r)
 	if err != nil && !errors.Is(err, payment.ErrRefused) {
 		t.cfg.Log.InfoContext(ctx, "a channel did not answer about a refund", "refund_no", refundNo, "error", err)
-		return r, nil //nolint:nilerr // the stored state is the answer
+		return r, nil // the stored state is the answer
 	}
 	return asked, nil
 }

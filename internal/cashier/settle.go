@@ -27,7 +27,10 @@ func (t *Till) apply(ctx context.Context, p payment.Payment, trade payment.Trade
 		err := t.take(ctx, tx, p, trade, source)
 		if errors.Is(err, errForeign) {
 			t.cfg.Log.WarnContext(ctx, "a channel reports another amount than ours", "trade_no", p.TradeNo, "amount", trade.Amount.String())
-			err = nil
+			err = t.cfg.Alarm(ctx, tx, Alert{
+				Rule: RuleCallbackRejected, Severity: severityCritical, Tenant: p.Tenant, TargetType: "PAYMENT", TargetID: p.TradeNo, At: now,
+				Message: fmt.Sprintf("the channel reports %s instead of %s for %s", trade.Amount, p.Amount, p.TradeNo),
+			})
 		}
 		if err != nil {
 			return err
@@ -112,9 +115,9 @@ func money(p *payment.Payment, amount evcs.Money, at time.Time) ledger.Money {
 // giveBack promises back a payment that settled nothing. The channel is called
 // by the due work, which finds the refund due at once.
 func (t *Till) giveBack(ctx context.Context, tx Tx, p *payment.Payment, o *order.Order) error {
-	why, rule := payment.AutomaticLate, RuleLatePayment
+	why := payment.AutomaticLate
 	if o.Payment != 0 {
-		why, rule = payment.AutomaticDuplicate, RuleDuplicatePayment
+		why = payment.AutomaticDuplicate
 	}
 	now := t.now()
 	r, err := t.newRefund(p, p.Amount, why, now)
@@ -126,8 +129,45 @@ func (t *Till) giveBack(ctx context.Context, tx Tx, p *payment.Payment, o *order
 		return err
 	}
 	return t.cfg.Alarm(ctx, tx, Alert{
-		Rule: rule, Severity: severityHigh, Tenant: p.Tenant, TargetType: "PAYMENT", TargetID: p.TradeNo, At: now,
+		Rule: ruleOf(why), Severity: severityHigh, Tenant: p.Tenant, TargetType: "PAYMENT", TargetID: p.TradeNo, At: now,
 		Message: fmt.Sprintf("%s of order %s came when it was %s; it is refunded as %s", p.Amount, p.OrderNo, o.Status.Name(), r.RefundNo),
+	})
+}
+
+func ruleOf(automatic string) string {
+	if automatic == payment.AutomaticDuplicate {
+		return RuleDuplicatePayment
+	}
+	return RuleLatePayment
+}
+
+// maxAutomatic bounds how often one payment is given back by itself.
+const maxAutomatic = 5
+
+// giveBackAgain is what follows when the channel refused an automatic refund:
+// somebody is told, and a new refund is promised, later each time, until the
+// bound; then it is left to a person.
+func (t *Till) giveBackAgain(ctx context.Context, tx Tx, p *payment.Payment, r *payment.Refund) error {
+	now := t.now()
+	before, err := tx.Payments().Refunds(ctx, evcs.Only(p.Tenant), p.ID)
+	if err != nil {
+		return err
+	}
+	next := "a person must refund it"
+	if tries := len(before); tries < maxAutomatic {
+		again, err := t.newRefund(p, r.Amount, r.Reason, now)
+		if err != nil {
+			return err
+		}
+		again.Automatic, again.RequestedBy, again.NextQueryAt = r.Automatic, r.RequestedBy, now.Add(time.Hour<<(tries-1))
+		if err := t.beginRefund(ctx, tx, p, &again, nil); err != nil {
+			return err
+		}
+		next = "it is tried again as " + again.RefundNo
+	}
+	return t.cfg.Alarm(ctx, tx, Alert{
+		Rule: ruleOf(r.Automatic), Severity: severityCritical, Tenant: p.Tenant, TargetType: "PAYMENT", TargetID: p.TradeNo, At: now,
+		Message: fmt.Sprintf("the channel refused refund %s of %s (%s): %s", r.RefundNo, r.Amount, r.FailureCode, next),
 	})
 }
 
@@ -147,7 +187,7 @@ func (t *Till) Query(ctx context.Context, a *evcs.Actor, tradeNo, refresh string
 	asked, err := t.ask(ctx, p, "query")
 	if err != nil {
 		t.cfg.Log.InfoContext(ctx, "a channel did not answer a query", "trade_no", p.TradeNo, "error", err)
-		return p, false, nil //nolint:nilerr // the contract: channelChecked false
+		return p, false, nil // the contract: channelChecked false
 	}
 	return asked, true, nil
 }
@@ -200,12 +240,8 @@ func (t *Till) Confirm(ctx context.Context, tradeNo string) (o *order.Order, app
 	return o, o.Status != before.Status, nil
 }
 
-func (t *Till) orderOf(ctx context.Context, p payment.Payment) (o *order.Order, err error) {
-	err = t.cfg.Transact(ctx, func(tx Tx) (err error) {
-		o, err = tx.Orders().Order(ctx, evcs.Only(p.Tenant), p.Order)
-		return err
-	})
-	return o, err
+func (t *Till) orderOf(ctx context.Context, p payment.Payment) (*order.Order, error) {
+	return t.cfg.Orders.Order(ctx, evcs.Only(p.Tenant), p.Order)
 }
 
 // everywhere is the daemon itself looking at any tenant's payment: the internal

@@ -11,6 +11,7 @@ import (
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/order"
 	"github.com/evcs/evcs/internal/payment"
+	"github.com/evcs/evcs/internal/tariff"
 	"github.com/evcs/evcs/internal/tenant"
 )
 
@@ -77,8 +78,7 @@ func (e *Engine) stopToCancel(ctx context.Context, tx Tx, s *site, a *evcs.Actor
 	}
 	o.RequestStop(now)
 	o.UpdatedAt = now
-	known := *o
-	r.order = &known
+	r.order = o
 	c, err := e.put(ctx, tx, s, a, CommandRequest{
 		Charger: s.place.id, Connector: r.session.Connector, Kind: device.KindStop, Wait: cancelWait,
 		Params: Params{Number: r.session.ID, OrderNo: o.No, Reason: reason, IDTag: tagFor(o), Cancel: true},
@@ -132,9 +132,8 @@ func (e *Engine) takeBack(ctx context.Context, tx Tx, s *site, r *running, how e
 	if !asked {
 		return false, nil
 	}
-	o.Energy, o.Seconds, o.EndedAt, o.StopReason = 0, x.Seconds, x.StoppedAt, x.StopReason
-	o.Anomalies = o.Anomalies.With(x.Anomalies...)
-	o.Free()
+	o.Estimate(0, x.Seconds, tariff.Bill{})
+	o.EndedAt, o.StopReason, o.Anomalies = x.StoppedAt, x.StopReason, o.Anomalies.With(x.Anomalies...)
 	c, err := o.Cancel(reason, at)
 	if err != nil {
 		return false, err

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/station"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // Opener opens sealed secrets; auth.Sealer is one.
@@ -30,17 +33,34 @@ type Refusal = struct {
 	At                                        time.Time
 }
 
-// Gate decides which devices may talk. It implements device.Gate. Secrets are
-// opened once and kept in memory while their sealed form stays the same.
-type Gate struct {
-	Read    Transact // any transaction; it only reads
-	Sealer  Opener
-	Clock   evcs.Clock
-	Log     *slog.Logger
-	Refusal RefusalBook
+// Directory is what the gate reads of chargers; store.Stations satisfies it.
+type Directory interface {
+	ChargerByDevice(ctx context.Context, deviceID string) (*station.Charger, error)
+	Station(ctx context.Context, scope evcs.Scope, id evcs.StationID) (*station.Station, error)
+	Credential(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) (*station.Credential, error)
+}
 
-	mu      sync.Mutex
-	secrets map[string]string // guarded by mu: sealed → plain
+// Chains reads a tenant with its ancestors; store.Tenants satisfies it.
+type Chains interface {
+	Chain(ctx context.Context, id evcs.TenantID) (tenant.Chain, error)
+}
+
+// Gate decides which devices may talk. It implements device.Gate. It only
+// reads, outside any transaction: a storm of reconnects costs no writes.
+// Secrets are opened once and kept in memory while their sealed form stays the
+// same.
+type Gate struct {
+	Chargers Directory
+	Tenants  Chains
+	Sealer   Opener
+	Clock    evcs.Clock
+	Log      *slog.Logger
+	Refusal  RefusalBook
+	Alarm    Transact // raises DeviceAuthFailure
+
+	mu       sync.Mutex
+	secrets  map[string]string      // guarded by mu: sealed → plain
+	failures map[string][]time.Time // guarded by mu: refused secrets of registered devices, the last few
 }
 
 // maxSecrets bounds the opened secrets in memory.
@@ -51,44 +71,39 @@ const maxSecrets = 50_000
 // secret only where its charger has security profile 0 and names the allowed
 // addresses.
 func (g *Gate) Admit(ctx context.Context, c device.Credential) (device.Identity, error) {
-	var id device.Identity
-	err := g.Read(ctx, func(tx Tx) error {
-		charger, err := tx.Stations().ChargerByDevice(ctx, c.DeviceID)
-		if errors.Is(err, station.ErrChargerNotFound) {
-			return device.ErrUnknown
-		}
-		if err != nil {
-			return err
-		}
-		scope := evcs.Only(charger.Tenant)
-		chain, err := tx.Tenants().Chain(ctx, charger.Tenant)
-		if err != nil {
-			return err
-		}
-		cred, err := tx.Stations().Credential(ctx, scope, charger.ID)
-		if err != nil {
-			return err
-		}
-		if err := g.prove(cred, c, g.Clock.Now()); err != nil {
-			return err
-		}
-		if charger.Protocol != "" && charger.Protocol != c.Protocol {
-			return device.ErrAuthFailed
-		}
-		if err := chain.Blocked(g.Clock.Now()); err != nil {
-			return err
-		}
-		if !charger.Enabled {
-			return charger.DisabledError(0)
-		}
-		id, err = identity(ctx, tx, charger, cred, chain.Settings().Zone())
-		return err
-	})
-	return id, err
+	now := g.Clock.Now()
+	charger, err := g.Chargers.ChargerByDevice(ctx, c.DeviceID)
+	if errors.Is(err, station.ErrChargerNotFound) {
+		return device.Identity{}, device.ErrUnknown
+	}
+	if err != nil {
+		return device.Identity{}, err
+	}
+	chain, err := g.Tenants.Chain(ctx, charger.Tenant)
+	if err != nil {
+		return device.Identity{}, err
+	}
+	cred, err := g.Chargers.Credential(ctx, evcs.Only(charger.Tenant), charger.ID)
+	if err != nil {
+		return device.Identity{}, err
+	}
+	if err := g.prove(cred, c, now); err != nil {
+		return device.Identity{}, err
+	}
+	if charger.Protocol != "" && charger.Protocol != c.Protocol {
+		return device.Identity{}, device.ErrAuthFailed
+	}
+	if err := chain.Blocked(now); err != nil && !c.Settling {
+		return device.Identity{}, err
+	}
+	if !charger.Enabled && !c.Settling {
+		return device.Identity{}, charger.DisabledError(0)
+	}
+	return g.identity(ctx, charger, cred, chain.Settings().Zone())
 }
 
-func identity(ctx context.Context, tx Tx, c *station.Charger, cred *station.Credential, zone *time.Location) (device.Identity, error) {
-	place, err := tx.Stations().Station(ctx, evcs.Only(c.Tenant), c.Station)
+func (g *Gate) identity(ctx context.Context, c *station.Charger, cred *station.Credential, zone *time.Location) (device.Identity, error) {
+	place, err := g.Chargers.Station(ctx, evcs.Only(c.Tenant), c.Station)
 	if err != nil {
 		return device.Identity{}, err
 	}
@@ -147,31 +162,62 @@ func (g *Gate) open(sealed string) (string, error) {
 	return string(plain), nil
 }
 
-// Refused lists a refused device for the person who installs it.
+// Refused lists a refused device for the person who installs it. A registered
+// device that is refused again and again raises an alert.
 func (g *Gate) Refused(ctx context.Context, r device.Refusal) {
 	ctx = context.WithoutCancel(ctx)
-	var owner evcs.TenantID
-	err := g.Read(ctx, func(tx Tx) error {
-		owner = 0
-		c, err := tx.Stations().ChargerByDevice(ctx, r.DeviceID)
-		if errors.Is(err, station.ErrChargerNotFound) {
-			return nil
-		}
-		if err == nil {
-			owner = c.Tenant
-		}
-		return err
-	})
 	if r.At.IsZero() {
 		r.At = g.Clock.Now()
+	}
+	charger, err := g.Chargers.ChargerByDevice(ctx, r.DeviceID)
+	var owner evcs.TenantID
+	switch {
+	case err == nil:
+		owner = charger.Tenant
+	case errors.Is(err, station.ErrChargerNotFound):
+		err = nil
 	}
 	r.DeviceID, r.Hint, r.Address, r.Protocol = clip(r.DeviceID, 64), clip(r.Hint, 200), clip(r.Address, 64), clip(r.Protocol, 20)
 	if err == nil {
 		err = g.Refusal.Refuse(ctx, owner, Refusal(r))
 	}
+	if err == nil && owner != 0 && r.Reason == badCredential && g.guessing(r.DeviceID, r.At) {
+		err = g.Alarm(ctx, func(tx Tx) error {
+			return alarm.Raise(ctx, tx.Alarms(), alarm.Alert{
+				Tenant: owner, Rule: alarm.DeviceAuthFailure, Target: alarm.Target{Type: "DEVICE", ID: r.DeviceID}, Station: charger.Station,
+				Charger: charger.ID, Message: charger.Code + ": " + r.Address,
+			}, r.At)
+		})
+	}
 	if err != nil && g.Log != nil {
 		g.Log.WarnContext(ctx, "refusal not listed", "device", r.DeviceID, "error", err)
 	}
+}
+
+// badCredential is the reason of a refused secret.
+const badCredential = "BAD_CREDENTIAL"
+
+const (
+	guessLimit  = 5 // more than this in the window raise an alert
+	guessWindow = 5 * time.Minute
+	maxGuessed  = 10_000 // devices that are counted
+)
+
+// guessing counts a refused secret and reports whether they are too many. It
+// says so once per limit, so that a stuck charger does not write forever.
+func (g *Gate) guessing(deviceID string, at time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failures == nil || len(g.failures) >= maxGuessed {
+		g.failures = make(map[string][]time.Time)
+	}
+	recent := append(slices.DeleteFunc(g.failures[deviceID], func(t time.Time) bool { return at.Sub(t) > guessWindow }), at)
+	if len(recent) <= guessLimit {
+		g.failures[deviceID] = recent
+		return false
+	}
+	delete(g.failures, deviceID)
+	return true
 }
 
 func clip(s string, n int) string {

@@ -61,6 +61,20 @@ type beginning struct {
 	s   *site
 	m   device.Started
 	now time.Time
+	// lately is what recent read, once.
+	lately []*order.Session
+	read   bool
+}
+
+// recent lists the charger's newest sessions as they were before this start.
+func (b *beginning) recent(ctx context.Context) ([]*order.Session, error) {
+	if b.read {
+		return b.lately, nil
+	}
+	var err error
+	b.lately, err = b.tx.Orders().RecentSessions(ctx, b.s.scope(), b.s.place.id, 20)
+	b.read = err == nil
+	return b.lately, err
 }
 
 func (b *beginning) find(ctx context.Context) (device.StartAnswer, error, error) { //nolint:revive,staticcheck // a refusal and a failure are two things
@@ -174,7 +188,7 @@ func (b *beginning) formerly(ctx context.Context) (*order.Session, error) {
 	if b.m.IDTag == "" {
 		return nil, nil //nolint:nilnil // none is no failure
 	}
-	recent, err := b.tx.Orders().RecentSessions(ctx, b.s.scope(), b.s.place.id, 20)
+	recent, err := b.recent(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -392,7 +406,7 @@ func estimate(x *order.Session, now time.Time, reason string) order.Stop {
 // stoppedBefore finds the stop that came ahead of this start: the only orphan
 // without a start that fits.
 func (b *beginning) stoppedBefore(ctx context.Context, x *order.Session) (*order.Session, error) {
-	recent, err := b.tx.Orders().RecentSessions(ctx, b.s.scope(), b.s.place.id, 20)
+	recent, err := b.recent(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func (c *Command) Answer(accepted bool, reason string, result json.RawMessage, a
 }
 
 func lateResult(accepted bool, reason string) json.RawMessage {
-	data, _ := json.Marshal(struct { //nolint:errcheck,errchkjson // a bool and a text
+	data, _ := json.Marshal(struct { // a bool and a text
 		Late     bool   `json:"late"`
 		Accepted bool   `json:"accepted"`
 		Reason   string `json:"reason,omitempty"`
@@ -175,7 +175,7 @@ func (c *Command) Cancel(at time.Time) error {
 
 // Event is the envelope and the facts of the event about the command.
 func (c *Command) Event(at time.Time) evcs.Event {
-	data, _ := json.Marshal(struct { //nolint:errcheck,errchkjson // plain fields
+	data, _ := json.Marshal(struct { // plain fields
 		CommandID evcs.CommandID `json:"commandId"`
 		Type      string         `json:"type"`
 		State     State          `json:"state"`

@@ -87,6 +87,9 @@ func (d *Daemon) wireAssets(p *parts, hub *device.Hub) {
 		httpapi.Commands{Read: read.Commands(), Chargers: read.Stations(), Engine: p.engine},
 		httpapi.Devices{Hub: hub, Chargers: read.Stations(), Rejections: read.Rejections(), Frames: read.Frames(), Tree: tree{d.db}},
 	)
+	if d.opt.Config.Debug.Protocol.Enabled {
+		p.api = append(p.api, httpapi.Debug{Clock: d.opt.Clock, Read: read.Orders(), Chargers: read.Stations(), Frames: read.Frames(), Engine: p.engine})
+	}
 }
 
 // followChargers keeps what the engine remembers true when another node, or a

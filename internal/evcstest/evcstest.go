@@ -203,7 +203,7 @@ func (c Caller) Call(t testing.TB, method, path string, body any, headers ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // read whole
+	defer answer.Body.Close() // read whole
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
 		t.Fatal(err)

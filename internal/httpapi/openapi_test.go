@@ -36,6 +36,7 @@ func everything() *Server {
 		Orders{},
 		Sessions{},
 		Commands{},
+		Debug{},
 		Payments{},
 		Callbacks{},
 		Ledger{},

@@ -260,12 +260,12 @@ func (p Stations) count(ctx context.Context, a *evcs.Actor, in *struct {
 
 type nearbyQuery struct {
 	Target
-	Latitude      api.Degree       `query:"latitude" required:"true" minimum:"-90" maximum:"90"`
-	Longitude     api.Degree       `query:"longitude" required:"true" minimum:"-180" maximum:"180"`
-	Radius        Opt[api.Measure] `query:"radius" exclusiveMinimum:"0" maximum:"50" doc:"km; 10 when absent"`
-	Limit         Opt[int]         `query:"limit" minimum:"1" maximum:"100" doc:"20 when absent"`
-	AvailableOnly Opt[api.Flag]    `query:"availableOnly" doc:"Only stations with an idle charger"`
-	ChargerType   Opt[int]         `query:"chargerType" minimum:"1" maximum:"3"`
+	Latitude      float64       `query:"latitude" required:"true" minimum:"-90" maximum:"90"`
+	Longitude     float64       `query:"longitude" required:"true" minimum:"-180" maximum:"180"`
+	Radius        Opt[float64]  `query:"radius" exclusiveMinimum:"0" maximum:"50" doc:"km; 10 when absent"`
+	Limit         Opt[int]      `query:"limit" minimum:"1" maximum:"100" doc:"20 when absent"`
+	AvailableOnly Opt[api.Flag] `query:"availableOnly" doc:"Only stations with an idle charger"`
+	ChargerType   Opt[int]      `query:"chargerType" minimum:"1" maximum:"3"`
 }
 
 func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*[]api.NearbyStation, error) {
@@ -273,8 +273,11 @@ func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*
 	if err != nil {
 		return nil, err
 	}
-	lat, lon := station.Degree(in.Latitude), station.Degree(in.Longitude)
-	radius := float64(in.Radius.Or(10_000)) / 1000
+	radius := in.Radius.Or(10)
+	if math.IsNaN(in.Latitude + in.Longitude + radius) { // neither below nor above a bound
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "latitude", Message: "longitude and radius must be numbers"})
+	}
+	lat, lon := station.Degree(math.Round(in.Latitude*1e7)), station.Degree(math.Round(in.Longitude*1e7))
 	want := station.StationFilter{Status: []int{1}, Available: bool(in.AvailableOnly.Value)}
 	if in.ChargerType.Set {
 		want.ChargerTypes = []int{in.ChargerType.Value, 3} // 3 is both

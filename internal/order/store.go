@@ -116,7 +116,7 @@ func (o *Order) facts(c Change) json.RawMessage {
 		}
 		f.After = &c.To
 	}
-	data, _ := json.Marshal(f) //nolint:errcheck,errchkjson // plain fields and our own number texts
+	data, _ := json.Marshal(f) // plain fields and our own number texts
 	return data
 }
 

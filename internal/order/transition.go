@@ -133,14 +133,6 @@ func (o *Order) Estimate(energy evcs.Energy, seconds int64, b tariff.Bill) {
 	}
 }
 
-// Free takes back the running bill of a charge that delivered nothing and is
-// cancelled.
-func (o *Order) Free() {
-	if o.Status == Charging {
-		o.price(tariff.Bill{})
-	}
-}
-
 // ToPay asks for the money: 1 → 10, or 1 → 11 when there is nothing to pay. By
 // itself (explicit false) it leaves a held order alone; explicitly it releases
 // the hold, except of energy nobody has priced: that needs a tariff first. On
@@ -209,6 +201,7 @@ func (o *Order) Cancel(reason string, at time.Time) (Change, error) {
 		if o.StartState == Starting {
 			o.StartState = Failed
 		}
+		o.price(tariff.Bill{}) // the running figures were an estimate
 		if o.EndedAt.IsZero() {
 			o.EndedAt = at
 		}

@@ -62,6 +62,32 @@ type Refund struct {
 	Version         int64
 }
 
+// How long the daemon asks about a refund by itself: by the schedule and then
+// hourly for a week, then daily for a month; after that somebody must look.
+const (
+	refundHourly = 7 * 24 * time.Hour
+	refundDaily  = 30 * 24 * time.Hour
+	refundLate   = 24 * time.Hour
+)
+
+// Postpone plans the next question about a refund that is not final.
+func (r *Refund) Postpone(now time.Time) {
+	r.Queries++
+	r.UpdatedAt = now
+	r.NextQueryAt = NextQuery(r.CreatedAt, r.Queries, now, r.CreatedAt.Add(refundHourly))
+	if r.NextQueryAt.IsZero() {
+		r.NextQueryAt = now.Add(24 * time.Hour)
+	}
+	if r.NextQueryAt.Sub(r.CreatedAt) > refundDaily {
+		r.NextQueryAt = time.Time{}
+	}
+}
+
+// Stuck reports whether the payer has waited too long for the money.
+func (r *Refund) Stuck(now time.Time) bool {
+	return r.Status == RefundProcessing && now.Sub(r.CreatedAt) >= refundLate
+}
+
 // Done takes the channel's word that the money went back. It reports whether
 // that was news; a refund that failed for good stays so.
 func (r *Refund) Done(channelNo string, acceptedAt, at time.Time) bool {

@@ -114,7 +114,11 @@ const suspenseDays = 2
 
 // begin gives a new difference its first state.
 func (d *Difference) begin(now time.Time) {
-	d.State, d.CreatedAt, d.UpdatedAt = Open, now, now
+	d.CreatedAt, d.UpdatedAt = now, now
+	if d.State != "" {
+		return // settled while it was found
+	}
+	d.State = Open
 	switch {
 	case d.Kind == LocalOnly:
 		d.State, d.SuspendedUntil = Suspended, After(d.Day, suspenseDays)
@@ -300,12 +304,13 @@ func (d *Difference) outdated() bool {
 // again is a stored difference that a run found anew.
 func (d *Difference) again(f *Difference, now time.Time) *Difference {
 	state, until, resolution, created := d.State, d.SuspendedUntil, d.Resolution, d.CreatedAt
-	id, version := d.ID, d.Version
+	id, batch, version := d.ID, d.Batch, d.Version
+	settled := f.State != "" && (state == Open || state == Suspended)
 	*d = *f
-	d.ID, d.Version = id, version
+	d.ID, d.Batch, d.Version = id, batch, version
 	d.begin(now)
 	d.CreatedAt = created
-	if state != Superseded {
+	if state != Superseded && !settled {
 		d.State, d.SuspendedUntil, d.Resolution = state, until, resolution
 	}
 	return d

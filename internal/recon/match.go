@@ -35,10 +35,10 @@ type Matcher struct {
 	line     []byte
 	system   evcs.Money
 	figures  Figures
-	differs  map[int]*pair             // by place in the table
-	unknown  map[string]*pair          // by key: rows that are not of our day
-	order    []string                  // of unknown
-	waiting  map[string]evcs.Money     // suspended keys of days before, and their amounts
+	differs  map[int]*pair              // by place in the table
+	unknown  map[string]*pair           // by key: rows that are not of our day
+	order    []string                   // of unknown
+	waiting  map[string]evcs.Money      // suspended keys of days before, and their amounts
 	statuses map[payment.MerchantID]int // place of an account plus one
 }
 
@@ -68,7 +68,9 @@ func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference) *
 		m.statuses[a.ID] = i + 1
 	}
 	for i := range waiting {
-		if d := &waiting[i]; d.Unsettled() && d.LocalAmount != nil {
+		d := &waiting[i]
+		before := d.State == AutoResolved && d.Resolution != nil && d.Resolution.Day == day // by an earlier run of this day
+		if d.LocalAmount != nil && (d.Unsettled() || before) {
 			m.waiting[d.Key] = *d.LocalAmount
 		}
 	}
@@ -287,6 +289,24 @@ func (m *Matcher) Outcome(ctx context.Context, find Find) (Outcome, error) {
 	})
 	out.Figures.tally(out.Differences, m.system, len(out.Crossed))
 	return out, nil
+}
+
+// Add counts differences that were settled while they were found, each on a key
+// that matches now.
+func (o *Outcome) Add(list []Difference) {
+	taken := make(map[string]bool, len(o.Differences))
+	for i := range o.Differences {
+		taken[o.Differences[i].Key] = true
+	}
+	for i := range list {
+		if taken[list[i].Key] {
+			continue
+		}
+		o.Differences = append(o.Differences, list[i])
+		o.Figures.Counts.add(list[i].Kind)
+		o.Figures.Matched--
+		o.Figures.Status = Partial
+	}
 }
 
 func (f *Figures) tally(list []Difference, system evcs.Money, crossed int) {

@@ -90,7 +90,9 @@ type Figures struct {
 	Rows                    int64
 	Counts                  Counts
 	SuspenseIn, SuspenseOut int64
-	Problems                []payment.Problem `json:",omitempty"`
+	// Booked is what was booked as fees of the day so far.
+	Booked   evcs.Money
+	Problems []payment.Problem `json:",omitempty"`
 }
 
 // Channel is what the statement adds up to.
@@ -166,7 +168,7 @@ func (b *Batch) Finish(f Figures, sha, digest string, now time.Time) {
 
 // Fail records a run without a verified statement.
 func (b *Batch) Fail(f Figures, code evcs.Code, message, sha string, now time.Time) {
-	f.Status = Failed
+	f.Status, f.Booked = Failed, b.Figures.Booked
 	b.Finish(f, sha, "", now)
 	b.FailureCode, b.FailureMessage = code, message
 }

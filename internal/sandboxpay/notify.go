@@ -3,6 +3,7 @@ package sandboxpay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -34,12 +35,14 @@ func (b *Bank) Notify(ctx context.Context, n int, account AccountOf, deliver Del
 	}); err != nil {
 		return 0, err
 	}
+	var failed error
 	for _, t := range due {
 		if err := b.notify(ctx, t, account, deliver); err != nil {
-			return 0, err
+			// One that cannot be notified must not hold up the others.
+			failed = errors.Join(failed, err, b.noted(ctx, t, false))
 		}
 	}
-	return len(due), nil
+	return len(due), failed
 }
 
 // NotifyOne is Notify for one trade, when it is due.
@@ -83,7 +86,7 @@ func (b *Bank) notify(ctx context.Context, t payment.SandboxTrade, account Accou
 }
 
 // happen is the moment in which the payer acts. It happens once: the books say
-// whether it has.
+// whether it has. A late payer waits for the trade to be closed.
 func (b *Bank) happen(ctx context.Context, t payment.SandboxTrade) (payment.SandboxTrade, error) {
 	number, owner := t.Number, t.Tenant
 	err := b.Transact(ctx, func(books payment.SandboxBooks) (err error) {
@@ -100,6 +103,10 @@ func (b *Bank) happen(ctx context.Context, t payment.SandboxTrade) (payment.Sand
 				t.State = payment.TradePaid
 			}
 		case Late:
+			if t.State == payment.TradeWaiting {
+				t.NotifyAt = time.Time{} // closing wakes it
+				return books.UpdateTrade(ctx, evcs.Only(owner), &t)
+			}
 			t.State = payment.TradePaid
 		case Fail:
 			if t.State == payment.TradeWaiting {

@@ -124,8 +124,11 @@ func (b *Bank) Close(ctx context.Context, m payment.Merchant, tradeNo string) (p
 			return err
 		}
 		t.State = payment.TradeClosed
-		if Outcome(t.Outcome) != Late {
+		switch now := b.Clock.Now(); {
+		case Outcome(t.Outcome) != Late:
 			t.NotifyAt = time.Time{}
+		case t.NotifyAt.Before(now):
+			t.NotifyAt = now // the late payer pays now
 		}
 		return books.UpdateTrade(ctx, evcs.Only(m.Tenant), &t)
 	})
@@ -252,7 +255,7 @@ func (*Bank) Verify(_ context.Context, m payment.Merchant, n payment.Notice) (pa
 	if err != nil || len(m.Secrets) == 0 {
 		return payment.Notification{}, payment.ErrSignature
 	}
-	want, _ := hex.DecodeString(sign(m.Secrets, n.Body)) //nolint:errcheck // our own text
+	want, _ := hex.DecodeString(sign(m.Secrets, n.Body)) // our own text
 	if !hmac.Equal(given, want) {
 		return payment.Notification{}, payment.ErrSignature
 	}

@@ -86,6 +86,12 @@ type Rejection struct {
 	Count    int64
 }
 
+// FrameCount is how many raw messages of one kind there are.
+type FrameCount struct {
+	Protocol, Type string
+	Count          int64
+}
+
 // FrameFilter narrows a list of frames; zero fields keep all.
 type FrameFilter struct {
 	Charger  evcs.ChargerID

@@ -249,7 +249,7 @@ func (s ConnectorRows) DeleteConnector(ctx context.Context, scope evcs.Scope, c 
 // HadSession implements station.Connectors.
 func (s ConnectorRows) HadSession(ctx context.Context, scope evcs.Scope, id evcs.ChargerID, no int) (bool, error) {
 	cond, arg := scopeCond("tenant_id", scope)
-	return s.q.exists(ctx, "look for sessions of connector", `SELECT 1 FROM sessions WHERE charger_id = ? AND connector_no = ? AND `+cond, id, no, arg)
+	return s.q.exists(ctx, "look for sessions of connector", `SELECT id FROM sessions WHERE charger_id = ? AND connector_no = ? AND `+cond+` ORDER BY id`, id, no, arg)
 }
 
 // optional is an empty text as NULL.

@@ -68,7 +68,8 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 		synchronous = "OFF"
 	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=synchronous(" + synchronous + ")&_pragma=foreign_keys(1)&_pragma=cache_size(-16000)&_txlock=immediate"
+		"&_pragma=synchronous(" + synchronous + ")&_pragma=foreign_keys(1)&_pragma=cache_size(-16000)&_pragma=temp_store(MEMORY)" +
+		"&_pragma=wal_autocheckpoint(8000)&_txlock=immediate"
 	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

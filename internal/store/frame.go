@@ -46,11 +46,8 @@ func (s Frames) FramePage(ctx context.Context, scope evcs.Scope, want FrameFilte
 	}, f, r)
 }
 
-// FrameCount is how many frames of one kind there are.
-type FrameCount struct {
-	Protocol, Type string
-	Count          int64
-}
+// FrameCount is station.FrameCount.
+type FrameCount = station.FrameCount
 
 // FrameCounts counts the frames of a scope by protocol and type, and tells
 // when the oldest came, in milliseconds.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -57,8 +58,8 @@ func (db *DB) Sequence(ctx context.Context, n int) (int, error) {
 			return err
 		}
 		count, err := tx.q.exec(ctx, "sequence events", `
-			WITH fresh AS (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS place FROM outbox WHERE seq IS NULL ORDER BY id LIMIT ?)
-			UPDATE outbox SET seq = ? + fresh.place FROM fresh WHERE outbox.id = fresh.id`, n, next-1)
+			WITH fresh AS (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS place FROM outbox WHERE seq IS NULL ORDER BY id LIMIT `+strconv.Itoa(n)+`)
+			UPDATE outbox SET seq = ? + fresh.place FROM fresh WHERE outbox.id = fresh.id`, next-1)
 		if err != nil || count == 0 {
 			return err
 		}
@@ -110,7 +111,7 @@ func (r Reader) EventsAfter(ctx context.Context, after evcs.EventID, n int) ([]e
 		e, err := scanEvent(rows)
 		list = append(list, e)
 		return err
-	}, `SELECT `+eventColumns+` FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?`, after, n)
+	}, `SELECT `+eventColumns+` FROM outbox WHERE seq > ? ORDER BY seq LIMIT `+strconv.Itoa(n), after) // a bound limit is planned anew every time
 	return list, err
 }
 

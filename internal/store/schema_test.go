@@ -138,11 +138,12 @@ var withoutTenant = map[string]string{
 	"Trim":          "retention",
 
 	"ChargerByDevice": "a device names itself before its tenant is known; the device port alone asks",
-	"everyCommand":    "the daemon's own rounds (deadlines, waiting commands); readers go by one or list, whose caller's condition names the tenant",
-	"everySession":    "the daemon's own rounds (silent sessions, recovery at boot)",
-	"payments":        "every caller's condition names the tenant; only the rounds of due work do not",
-	"refunds":         "every caller's condition names the tenant; only the rounds of due work do not",
-	"merchant":        "every caller's condition names the tenant; a callback finds the account by the channel's own number first",
+	"everyCommand":    "the daemon's own rounds (deadlines, waiting commands); commands() adds the scope for everybody else",
+	"everySession":    "the daemon's own rounds (silent sessions, recovery at boot); sessions() adds the scope for everybody else",
+	"payments":        "the where its callers bring names the tenant (moneyWithin); due work is every tenant's",
+	"refunds":         "the where its callers bring names the tenant (moneyWithin); due work is every tenant's",
+	"merchant":        "the where its callers bring names the tenant; a callback is found by its secret token before the tenant is known",
+	"batches":         "the where its callers bring names the tenant",
 	"trades":          "every caller's condition names the tenant; due notifications are every tenant's",
 	"nameStations":    "names stations that a scoped query found just before",
 }

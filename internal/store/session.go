@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strconv"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -88,9 +89,10 @@ func (s Orders) RunningSessions(ctx context.Context, scope evcs.Scope, charger e
 	return s.sessions(ctx, scope, `s.charger_id = ? AND s.state IN ('ACTIVE', 'SUSPENDED') ORDER BY s.id`, charger)
 }
 
-// RecentSessions lists the charger's newest sessions.
+// RecentSessions lists the charger's newest sessions. The limit stands in the
+// text: SQLite plans a statement with a bound limit anew at every run.
 func (s Orders) RecentSessions(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, n int) ([]*order.Session, error) {
-	return s.sessions(ctx, scope, `s.charger_id = ? ORDER BY s.id DESC LIMIT ?`, charger, n)
+	return s.sessions(ctx, scope, `s.charger_id = ? ORDER BY s.id DESC LIMIT `+strconv.Itoa(n), charger)
 }
 
 // OverdueSessions lists running sessions of any tenant that were idle since

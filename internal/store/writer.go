@@ -184,7 +184,7 @@ func (w *writer) commit(ctx context.Context, batch []*job, results []error) erro
 // none. The returned error means that SQLite may have undone everything (disk
 // full, input/output error).
 func (w *writer) member(ctx context.Context, j *job, alone bool, result *error) error {
-	tx := &Tx{q: querier{c: w.stmts}}
+	tx := &Tx{q: querier{c: uninterrupted{w.stmts}}}
 	if alone {
 		*result = run(tx, j.run)
 		return nil
@@ -201,6 +201,19 @@ func (w *writer) member(ctx context.Context, j *job, alone bool, result *error) 
 		return unavailable("release savepoint", err)
 	}
 	return nil
+}
+
+// uninterrupted runs every statement to its end whatever becomes of the
+// caller's context: what has begun is finished. The driver would keep a
+// goroutine for each statement that can be cancelled.
+type uninterrupted struct{ *statements }
+
+func (u uninterrupted) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return u.statements.ExecContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (u uninterrupted) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return u.statements.QueryContext(context.WithoutCancel(ctx), query, args...)
 }
 
 // undo rolls the transaction back, if SQLite has not done so already, and

@@ -3,6 +3,7 @@ package tenant
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -54,6 +55,9 @@ func Reserve(ctx context.Context, s Store, t evcs.TenantID, kind Resource, n int
 	}
 	if err != nil {
 		return fmt.Errorf("lock the chain of tenant %d: %w", t, err)
+	}
+	if !slices.ContainsFunc(chain, func(t Tenant) bool { return t.Limits.Of(kind) != nil }) {
+		return nil // nobody limits it: nothing to count
 	}
 	f, err := chain.Forecast(ctx, s, kind, n)
 	if err != nil {

@@ -1,0 +1,375 @@
+package closing
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/payment"
+	"github.com/evcs/evcs/internal/recon"
+)
+
+// lease is how long a run may take before another may begin.
+const lease = 15 * time.Minute
+
+// Request asks for the reconciliation of a day.
+type Request struct {
+	Tenant  evcs.TenantID
+	Channel string
+	Day     string // yyyy-MM-dd in Asia/Shanghai
+	Force   bool   // fetch and run anew
+	DryRun  bool   // store nothing
+}
+
+// check refuses a day that has not ended; the sandbox's may still go on.
+func (q Request) check(now time.Time) error {
+	today := recon.DayOf(now)
+	if _, _, ok := recon.Bounds(q.Day); !ok || q.Day > today || q.Day == today && q.Channel != payment.ChannelSandbox {
+		return evcs.Invalid(evcs.FieldFault{Field: "reconciliationDate", Message: "must be a day before today (Asia/Shanghai)"})
+	}
+	return nil
+}
+
+// Execute reconciles a day. It answers when the run ends, or after wait with
+// the batch RUNNING; the run goes on. With an error that is 4011 or 4012 the
+// batch says what was found.
+func (c *Closer) Execute(ctx context.Context, q Request, wait time.Duration) (recon.Batch, error) {
+	r, err := c.begin(ctx, q)
+	if err != nil {
+		return recon.Batch{}, err
+	}
+	type outcome struct {
+		batch recon.Batch
+		err   error
+	}
+	running := r.batch
+	done := make(chan outcome, 1)
+	c.runs.Go(func() {
+		batch, err := c.guarded(context.WithoutCancel(ctx), r)
+		done <- outcome{batch, err}
+	})
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case o := <-done:
+		return o.batch, o.err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	if q.DryRun {
+		running.Status = recon.Running
+	}
+	return running, nil
+}
+
+// guarded is the run until it ends or the daemon stops.
+func (c *Closer) guarded(ctx context.Context, r *run) (recon.Batch, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.runs.Go(func() {
+		select {
+		case <-c.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return c.perform(ctx, r)
+}
+
+// run is one run of a day.
+type run struct {
+	Request
+	ch       payment.Channel
+	accounts []payment.Merchant
+	batch    recon.Batch
+	stored   bool // the outcome is
+	waiting  []recon.Difference
+	matcher  *recon.Matcher
+	sources  []source
+	sha      string
+	denied   map[string]string // keys of LOCAL_ONLY rows that the channel denies
+}
+
+// source is an account's statement.
+type source struct {
+	account payment.Merchant
+	body    []byte
+	sha     string
+	fetched bool
+	fault   string // what is wrong with the file as a whole
+	summary payment.Summary
+}
+
+// begin takes the lease of the day.
+func (c *Closer) begin(ctx context.Context, q Request) (*run, error) {
+	if err := q.check(c.now()); err != nil {
+		return nil, err
+	}
+	ch, accounts, err := c.channel(ctx, q.Tenant, q.Channel)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Request: q, ch: ch, accounts: accounts}
+	if q.DryRun {
+		r.batch, err = c.cfg.Read.BatchOf(ctx, evcs.Only(q.Tenant), q.Channel, q.Day)
+		if errors.Is(err, recon.ErrNoBatch) {
+			r.batch, err = recon.Batch{Tenant: q.Tenant, Channel: q.Channel, Day: q.Day}, nil
+		}
+		if err == nil {
+			err = r.batch.CheckOpen()
+		}
+		r.batch.StartedAt = c.now()
+		return r, err
+	}
+	return r, c.cfg.Transact(ctx, func(tx Tx) error {
+		now := c.now()
+		b, err := tx.Recon().BatchOf(ctx, evcs.Only(q.Tenant), q.Channel, q.Day)
+		fresh := errors.Is(err, recon.ErrNoBatch)
+		if fresh {
+			b, err = recon.Batch{Tenant: q.Tenant, Channel: q.Channel, Day: q.Day}, nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := b.Begin(now, now.Add(lease)); err != nil {
+			return err
+		}
+		if fresh {
+			err = tx.Recon().InsertBatch(ctx, &b)
+		} else {
+			err = tx.Recon().UpdateBatch(ctx, evcs.Only(q.Tenant), &b)
+		}
+		r.batch = b
+		return err
+	})
+}
+
+// perform does the run, and gives the lease back when it could not.
+func (c *Closer) perform(ctx context.Context, r *run) (recon.Batch, error) {
+	b, err := c.reconcile(ctx, r)
+	if err == nil || r.stored || r.DryRun {
+		return b, err
+	}
+	return b, errors.Join(err, c.release(context.WithoutCancel(ctx), r))
+}
+
+func (c *Closer) release(ctx context.Context, r *run) error {
+	return c.change(ctx, r, func(_ Tx, b *recon.Batch) error {
+		if b.Figures.Status == "" {
+			b.Figures.Status, b.FailureMessage = recon.Failed, "the run was interrupted"
+		}
+		b.Release()
+		return nil
+	})
+}
+
+// change updates the batch of a run while its lease holds.
+func (c *Closer) change(ctx context.Context, r *run, fn func(Tx, *recon.Batch) error) error {
+	scope := evcs.Only(r.Tenant)
+	var after recon.Batch
+	err := c.cfg.Transact(ctx, func(tx Tx) error {
+		b, err := tx.Recon().Batch(ctx, scope, r.batch.ID)
+		if err != nil {
+			return err
+		}
+		if b.Version != r.batch.Version {
+			return evcs.With(recon.ErrRunning, map[string]any{"batchId": b.ID})
+		}
+		if err := fn(tx, &b); err != nil {
+			return err
+		}
+		if err := tx.Recon().UpdateBatch(ctx, scope, &b); err != nil {
+			return err
+		}
+		after, err = tx.Recon().Batch(ctx, scope, b.ID) // with its open differences
+		return err
+	})
+	if err == nil {
+		r.batch, r.stored = after, true
+	}
+	return err
+}
+
+// reconcile fetches, matches and stores.
+func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
+	trouble, err := c.collect(ctx, r)
+	if err != nil {
+		return r.batch, err
+	}
+	if err := c.locals(ctx, r); err != nil {
+		return r.batch, err
+	}
+	if trouble != nil {
+		return c.failed(ctx, r, trouble)
+	}
+	if !r.Force && r.batch.Same(r.sha, r.matcher.Digest()) {
+		if r.DryRun {
+			r.batch.Release()
+			return r.batch, nil
+		}
+		err = c.release(ctx, r)
+		return r.batch, err
+	}
+	if trouble, err = c.match(ctx, r); err != nil {
+		return r.batch, err
+	}
+	if trouble != nil {
+		return c.failed(ctx, r, trouble)
+	}
+	out, err := r.matcher.Outcome(ctx, c.finder(r))
+	if err != nil {
+		return r.batch, err
+	}
+	if r.DryRun {
+		digest := r.matcher.Digest()
+		r.batch.Finish(out.Figures, r.sha, digest, c.now())
+		return r.batch, nil
+	}
+	if out, err = c.ask(ctx, r, out); err != nil {
+		return r.batch, err
+	}
+	err = c.finish(ctx, r, out)
+	return r.batch, err
+}
+
+func (c *Closer) finder(r *run) recon.Find {
+	return func(ctx context.Context, d payment.Direction, numbers []string) ([]recon.Local, error) {
+		return c.cfg.Read.FindLocal(ctx, evcs.Only(r.Tenant), r.Channel, d, numbers)
+	}
+}
+
+// trouble is why there is no verified statement.
+type trouble struct {
+	rule     error // ErrNotReady or ErrInvalid
+	message  string
+	problems []payment.Problem
+}
+
+// collect gets every account's statement: the one that was handed in, or, when
+// there is none or the run is forced, the channel's.
+func (c *Closer) collect(ctx context.Context, r *run) (*trouble, error) {
+	total := sha256.New()
+	for _, account := range r.accounts {
+		s := source{account: account}
+		if !r.Force {
+			kept, err := c.cfg.Read.StatementOf(ctx, evcs.Only(r.Tenant), account.ID, r.Day, recon.KindTrade)
+			if err != nil {
+				return nil, err
+			}
+			if kept != nil {
+				s.body, s.sha = kept.Body, kept.SHA256
+			}
+		}
+		if s.sha == "" {
+			if t := s.fetch(ctx, r); t != nil {
+				return t, ctx.Err()
+			}
+		}
+		r.sources = append(r.sources, s)
+		total.Write([]byte(s.sha)) //nolint:errcheck // a hash takes every write
+	}
+	r.sha = hex.EncodeToString(total.Sum(nil))
+	if len(r.sources) == 1 {
+		r.sha = r.sources[0].sha
+	}
+	return nil, nil //nolint:nilnil // no trouble, no error
+}
+
+func (s *source) fetch(ctx context.Context, r *run) *trouble {
+	st, err := r.ch.Fetch(ctx, s.account, r.Day)
+	if err != nil {
+		_, data, _ := evcs.Classify(err)
+		message, _ := data["channelMessage"].(string) //nolint:errcheck // absent is ""
+		if message == "" {
+			message = "the channel did not give its statement"
+		}
+		return &trouble{rule: errors.Join(payment.ErrNotReady, err), message: message}
+	}
+	sum := sha256.Sum256(st.Body)
+	s.body, s.sha, s.fetched = st.Body, hex.EncodeToString(sum[:]), true
+	if st.SHA256 != "" && st.SHA256 != s.sha {
+		s.fault = "the SHA-256 is " + s.sha + ", the channel declares " + st.SHA256
+	}
+	return nil
+}
+
+// locals gives our side of the day to a new matcher.
+func (c *Closer) locals(ctx context.Context, r *run) error {
+	from, to, _ := recon.Bounds(r.Day)
+	var err error
+	if r.waiting, err = c.cfg.Read.Suspense(ctx, evcs.Only(r.Tenant), r.Channel, r.Day, from); err != nil {
+		return err
+	}
+	r.matcher = recon.NewMatcher(r.Day, r.accounts, r.waiting)
+	return c.cfg.Read.EachLocal(ctx, evcs.Only(r.Tenant), r.Channel, from, to, r.matcher.Local)
+}
+
+// match reads the statements; what is wrong with them is known at their end.
+func (c *Closer) match(ctx context.Context, r *run) (*trouble, error) {
+	var problems []payment.Problem
+	for i := range r.sources {
+		s := &r.sources[i]
+		summary, err := r.ch.Read(ctx, s.account, r.Day, bytes.NewReader(s.body), func(row payment.Row) error {
+			return r.matcher.Row(s.account.ID, row)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the statement of merchant %d: %w", s.account.ID, err)
+		}
+		s.summary = summary
+		if s.fault != "" {
+			problems = append(problems, payment.Problem{Message: s.fault})
+		}
+		problems = append(problems, summary.Problems...)
+	}
+	if len(problems) > 0 {
+		return &trouble{rule: recon.ErrInvalid, message: problems[0].Message, problems: problems}, nil
+	}
+	return nil, nil //nolint:nilnil // no trouble, no error
+}
+
+// failed records a run without a verified statement.
+func (c *Closer) failed(ctx context.Context, r *run, t *trouble) (recon.Batch, error) {
+	code, _, _ := evcs.Classify(t.rule)
+	figures := r.matcher.Before()
+	figures.Problems = t.problems
+	cause := evcs.WithDetail(t.rule, evcs.Detail{
+		ZH: r.Channel + " " + r.Day + " " + t.message, EN: r.Channel + " " + r.Day + " " + t.message,
+	}, nil)
+	if r.DryRun {
+		r.batch.Fail(figures, code, t.message, r.sha, c.now())
+		return r.batch, cause
+	}
+	err := c.change(ctx, r, func(tx Tx, b *recon.Batch) error {
+		b.Fail(figures, code, t.message, r.sha, c.now())
+		if err := keep(ctx, tx, r, b.FinishedAt); err != nil {
+			return err
+		}
+		return emit(ctx, tx, b)
+	})
+	if err != nil {
+		return r.batch, err
+	}
+	return r.batch, cause
+}
+
+// keep stores the statements that the channel gave, as evidence.
+func keep(ctx context.Context, tx Tx, r *run, at time.Time) error {
+	for i := range r.sources {
+		s := &r.sources[i]
+		if !s.fetched {
+			continue
+		}
+		if err := tx.Recon().KeepStatement(ctx, &recon.Statement{
+			Tenant: r.Tenant, Channel: r.Channel, Merchant: s.account.ID, Day: r.Day, Kind: recon.KindFetched, SHA256: s.sha,
+			Summary: s.summary, Body: s.body, CreatedAt: at,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
