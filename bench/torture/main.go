@@ -29,13 +29,13 @@ import (
 
 // options are the flags.
 type options struct {
-	evcsd, engine, dsn                  string
-	kills, chargers, customers          int
-	seed                                uint64
-	speed                               int
-	least, most, after, patience, drain time.Duration
-	keep                                bool
-	faults                              string
+	evcsd, engine, dsn                          string
+	kills, chargers, customers                  int
+	seed                                        uint64
+	speed                                       int
+	least, most, after, patience, drain, answer time.Duration
+	keep                                        bool
+	faults                                      string
 }
 
 const (
@@ -91,6 +91,7 @@ func parse(args []string, dsn string, errOut io.Writer) (options, error) {
 	f.DurationVar(&o.after, "after", 3*time.Second, "load after the last kill")
 	f.DurationVar(&o.patience, "patience", 60*time.Second, "how long a start may take")
 	f.DurationVar(&o.drain, "drain", 10*time.Minute, "how long the end may take")
+	f.DurationVar(&o.answer, "answer", 10*time.Second, "how long a charger waits for an answer before it asks again")
 	f.BoolVar(&o.keep, "keep", false, "keep the data folder; it is kept anyway when something is wrong")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -108,8 +109,8 @@ func (o options) check() error {
 		return errors.New("-dsn or EVCS_TEST_POSTGRES is needed for postgres")
 	case o.kills < 0 || o.kills > maxKills || o.chargers < 1 || o.chargers > maxChargers || o.customers < 1 || o.customers > 100:
 		return fmt.Errorf("up to %d kills, %d chargers, 100 customers", maxKills, maxChargers)
-	case o.least <= 0 || o.most < o.least || o.most > time.Minute:
-		return errors.New("-min and -max: a life from above 0 to a minute")
+	case o.least <= 0 || o.most < o.least || o.most > time.Minute || o.answer < time.Second:
+		return errors.New("-min and -max: a life from above 0 to a minute; -answer: a second or more")
 	}
 	return nil
 }
@@ -262,7 +263,7 @@ func (t *torture) newFleet() error {
 	span := time.Duration(t.kills+15) * lifeEstimate * time.Duration(t.speed)
 	t.fleet, err = chargersim.New(chargersim.Config{
 		Endpoint: t.daemon.DeviceURL(), HTTP: t.daemon.CloudURL(), Chargers: list, Seed: t.seed, Speed: t.speed,
-		Lead: min(span, farthest), Scenario: &scenario, Faults: faults, PlainTimes: true, AnswerTimeout: 10 * time.Second,
+		Lead: min(span, farthest), Scenario: &scenario, Faults: faults, PlainTimes: true, AnswerTimeout: t.answer,
 		Backoff: 200 * time.Millisecond,
 	})
 	return err

@@ -155,19 +155,27 @@ func (t *Till) insert(ctx context.Context, tx Tx, o *order.Order, no string, r C
 		RequestKey: r.Key, CreatedAt: now, UpdatedAt: now,
 	}
 	p.Plan(now)
-	if o.Status == order.Ended {
-		c, err := o.ToPay(true, now)
-		if err != nil {
-			return p, err
-		}
-		if err := order.Record(ctx, tx, o, c); err != nil {
-			return p, err
-		}
+	if err := due(ctx, tx, o, now); err != nil {
+		return p, err
 	}
 	if err := tx.Payments().Insert(ctx, evcs.Only(o.Tenant), &p); err != nil {
 		return p, err
 	}
 	return p, tell(ctx, tx, &p, "CREATED", "api", "")
+}
+
+// due takes the order to 10. The order is written even when it is there
+// already: its version is what tells a cancellation, a discount or a cash
+// payment at the same moment that somebody was first.
+func due(ctx context.Context, tx Tx, o *order.Order, now time.Time) error {
+	if o.Status != order.Ended {
+		return tx.Orders().UpdateOrder(ctx, evcs.Only(o.Tenant), o)
+	}
+	change, err := o.ToPay(true, now)
+	if err != nil {
+		return err
+	}
+	return order.Record(ctx, tx, o, change)
 }
 
 // offer calls the channel for a committed payment and stores its answer.
@@ -193,6 +201,9 @@ func (t *Till) offer(ctx context.Context, p payment.Payment, r CreateRequest) (p
 				return nil
 			}
 			return save(ctx, tx, p, "REFUSED", "api", code)
+		}
+		if p.Status != payment.Processing && len(p.PayParams) > 0 {
+			return nil // the same request at the same moment was first
 		}
 		p.Offered(offer, t.now())
 		return save(ctx, tx, p, "OFFERED", "api", "")

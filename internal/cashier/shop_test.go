@@ -91,8 +91,9 @@ func (l *line) Close(ctx context.Context, m payment.Merchant, no string) (paymen
 
 func (l *line) Refund(ctx context.Context, m payment.Merchant, r payment.RefundRequest) (payment.RefundAnswer, error) {
 	return through(l, func() (payment.RefundAnswer, error) {
-		if _, _, refused := l.faults(); refused != nil {
-			return payment.RefundAnswer{}, refused
+		done, err := l.QueryRefund(ctx, m, r.TradeNo, r.RefundNo)
+		if _, _, refused := l.faults(); refused != nil && err == nil && done.State != payment.RefundSuccess {
+			return payment.RefundAnswer{}, refused // what was paid out is never refused
 		}
 		return l.Channel.Refund(ctx, m, r)
 	})
@@ -204,13 +205,23 @@ func (s *shop) oweTo(owner evcs.TenantID) *order.Order {
 // cancel waives an order.
 func (s *shop) cancel(id evcs.OrderID) {
 	s.t.Helper()
-	s.within(func(ctx context.Context, tx *store.Tx) error {
+	if err := s.waive(id); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) waive(id evcs.OrderID) error {
+	ctx := context.WithoutCancel(s.t.Context())
+	return s.db.Transact(ctx, func(tx *store.Tx) error {
+		if err := payment.CheckNoLive(ctx, tx.Payments(), evcs.Only(1), id); err != nil {
+			return err
+		}
 		o, err := tx.Orders().Order(ctx, evcs.Subtree(1), id)
 		if err != nil {
 			return err
 		}
 		change, err := o.Cancel("goodwill", s.clock.Now())
-		if err != nil {
+		if err != nil || change.None() {
 			return err
 		}
 		if err := order.Record(ctx, tx, o, change); err != nil {

@@ -80,7 +80,10 @@ func (e *Engine) Ask(ctx context.Context, a *evcs.Actor, tenant evcs.TenantID, q
 	if err != nil {
 		return nil, err
 	}
-	return e.outcome(ctx, c, q.Wait)
+	if c, err = e.outcome(ctx, c, q.Wait); err != nil || q.Wait <= 0 {
+		return c, err
+	}
+	return c, CommandError(c, nil)
 }
 
 // put stores a command that is to be sent.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -117,6 +118,29 @@ func TestStop(t *testing.T) {
 	delete(o.replies, "REQ-0001")
 	if status, body := post(s, "stop", vector); status != 401 || !strings.Contains(body, `"errorCode":2022`) {
 		t.Errorf("old: %d %s", status, body)
+	}
+}
+
+// Eight copies of one call at once have one effect and one answer.
+func TestRepeatsAtOnce(t *testing.T) {
+	t.Parallel()
+	s, o := newServer()
+	answers := make([]string, 8)
+	var wg sync.WaitGroup
+	for i := range answers {
+		wg.Go(func() {
+			status, body := post(s, "stop", vector)
+			answers[i] = fmt.Sprint(status, " ", body)
+		})
+	}
+	wg.Wait()
+	for _, a := range answers {
+		if a != answers[0] || !strings.HasPrefix(a, "200 ") {
+			t.Errorf("%s, and another %s", a, answers[0])
+		}
+	}
+	if o.stops != 1 {
+		t.Errorf("%d effects", o.stops)
 	}
 }
 

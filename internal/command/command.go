@@ -88,6 +88,7 @@ func (c *Command) move(to State, at time.Time, from ...State) error {
 	c.State = to
 	if !to.Open() {
 		c.EndedAt = at
+		c.forget()
 	}
 	return nil
 }
@@ -111,7 +112,7 @@ func (c *Command) Answer(accepted bool, reason string, result json.RawMessage, a
 		c.Result = result
 	}
 	if !c.State.Open() {
-		if result == nil {
+		if result == nil && (c.State != Completed || !accepted) { // its effect came before its yes: nothing is late
 			c.Result = lateResult(accepted, reason)
 		}
 		return
@@ -124,6 +125,7 @@ func (c *Command) Answer(accepted bool, reason string, result json.RawMessage, a
 		return
 	}
 	c.State, c.Reason, c.EndedAt = Rejected, reason, at
+	c.forget()
 }
 
 func lateResult(accepted bool, reason string) json.RawMessage {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,11 @@ func (d *Daemon) build(ctx context.Context) error {
 	if err := prepare(ctx, db, d.opt); err != nil {
 		return err
 	}
-	return d.wire(ctx)
+	if err := d.wire(ctx); err != nil {
+		return err
+	}
+	debug.FreeOSMemory() // what only the start needed: schema, first password, document of the operations
+	return nil
 }
 
 // listen binds the listeners before anything else happens, so that a taken

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -84,7 +85,7 @@ func (x *exchange) failure(code evcs.Code, detail string, data map[string]any) *
 	}
 	var raw json.RawMessage
 	if data != nil {
-		text, err := json.Marshal(data)
+		text, err := json.Marshal(quantities(data))
 		if err == nil {
 			raw = text
 		}
@@ -98,6 +99,23 @@ func (x *exchange) failure(code evcs.Code, detail string, data map[string]any) *
 	return &failure{status: code.Status(), code: code, body: api.Failure{
 		Code: int(code), Message: message, Data: raw, Timestamp: api.At(x.s.cfg.Clock.Now()), Path: x.path, TraceID: x.trace,
 	}}
+}
+
+// quantities words the amounts among the facts of a refusal in the units of the
+// wire: yuan and kWh, where the domain counts fen and tenths of a Wh.
+func quantities(data map[string]any) map[string]any {
+	worded := maps.Clone(data)
+	for name, value := range worded {
+		switch v := value.(type) {
+		case evcs.Money:
+			worded[name] = json.Number(v.String())
+		case evcs.Energy:
+			worded[name] = json.Number(v.String())
+		case evcs.UnitPrice:
+			worded[name] = json.Number(v.String())
+		}
+	}
+	return worded
 }
 
 // humaFailure words what the library refuses: 9400 with every fault, ours and

@@ -102,7 +102,8 @@ func newCounter(t *testing.T, db *store.DB) *counter {
 			"poor": {User: 3, Name: "poor", Tenant: 1, Zone: time.UTC, Permissions: map[evcs.Permission]bool{"payment:query": true, "order:settle": true}},
 		},
 		Parts: []Part{
-			Payments{Read: read.Payments(), Orders: orders, Till: c.till, Payer: counterPayer{c}}, Callbacks{Till: c.till},
+			Payments{Read: read.Payments(), Orders: orders, Till: c.till, Payer: counterPayer{c}},
+			Callbacks{Till: c.till},
 			Ledger{Read: read.Ledger(), Orders: orders, Clock: clock},
 		},
 	}))
@@ -220,7 +221,7 @@ func TestPaymentsOverTheWire(t *testing.T) {
 			t.Errorf("hint: %v", hint)
 		}
 		c.want(4004, "", "POST", "/api/order/payment/callback", `{"tradeId":"EV0","success":true}`, "X-Internal-Token", internalSecret)
-		c.want(9403, "", "POST", "/api/order/payment/callback", `{"tradeId":"EV0","success":true}`)
+		c.want(9404, "", "POST", "/api/order/payment/callback", `{"tradeId":"EV0","success":true}`) // §17.1: as if it were not there
 		c.refunds(o, no)
 		trial := c.want(200, "boss", "GET", "/api/ledger/trial-balance", "")
 		if trial["balanced"] != true || trial["debitTotal"] != trial["creditTotal"] {

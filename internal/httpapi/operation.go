@@ -136,6 +136,9 @@ type operation struct {
 	// Raw operations answer without envelope: Out is written by the handler
 	// through a *Raw, Content is its media type.
 	Content string
+	// OwnFailures: 400, 401 and 503 may be answered without envelope as well, in
+	// the words of a payment channel.
+	OwnFailures bool
 
 	paged, plain bool // set by registerList
 }

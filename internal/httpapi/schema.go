@@ -183,6 +183,17 @@ func (s *Server) responses(d *declared) map[string]*huma.Response {
 			Content:     map[string]*huma.MediaType{"application/json": {Schema: ref}},
 		}
 	}
+	if d.OwnFailures {
+		for _, status := range []string{"400", "401", "503"} {
+			own := &huma.Response{Description: "The channel's own refusal", Content: map[string]*huma.MediaType{
+				"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}}, "text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
+			}}
+			if had := all[status]; had != nil {
+				own.Description = had.Description + ", or the channel's own refusal"
+			}
+			all[status] = own
+		}
+	}
 	if d.Content != "" {
 		all["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{d.Content: {Schema: &huma.Schema{Type: huma.TypeString}}}}
 	}

@@ -76,7 +76,9 @@ func TestAnswersOfTheStandard(t *testing.T) {
 		{"StartTransaction", `{"idTag":"ABC","meterStart":100}`, codeOccurrence},
 		{"StartTransaction", `{"connectorId":0,"idTag":"ABC"}`, codeProperty},
 		{"StopTransaction", `{"transactionId":7,"meterStop":100,"timestamp":"2026-02-10T10:00:00Z","idTag":"ABC"}`, accepted},
-		{"StopTransaction", `{"transactionId":-1,"meterStop":"x1"}`, codeType},
+		{"StopTransaction", `{"transactionId":-1,"meterStop":"x1"}`, `{}`},
+		{"StopTransaction", `{"transactionId":"7f3a-xyz","meterStop":{"v":1},"idTag":"ABC"}`, accepted},
+		{"StopTransaction", `{"transactionId":[],"meterStop":true}`, `{}`},
 		{"StopTransaction", `{}`, `{}`}, // kept as an orphan, never repeated for ever
 		{"MeterValues", `{"connectorId":1,"transactionId":7,"meterValue":[]}`, `{}`},
 		{"MeterValues", `{"connectorId":1}`, codeOccurrence},

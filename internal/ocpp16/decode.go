@@ -134,6 +134,20 @@ func (r *reader) number(field string) number {
 	return number{text: text, told: true}
 }
 
+// loose is number for a message that is answered whatever it says: what is no
+// number is not told.
+func (r *reader) loose() number {
+	if p := r.s.Peek(); p == '{' || p == '[' {
+		r.s.Skip()
+		return number{}
+	}
+	text := r.text("")
+	if _, ok := parseScaled(text, 0); !ok {
+		return number{}
+	}
+	return number{text: trim(text), told: true}
+}
+
 // list reads an array as it is.
 func (r *reader) list(field string) []byte {
 	switch r.s.Peek() {
@@ -181,11 +195,11 @@ func (m *stopRequest) decode(payload []byte) *ocppj.CallError {
 		}
 		switch string(name) {
 		case "transactionid":
-			m.transaction = r.number("transactionId")
+			m.transaction = r.loose()
 		case "idtag":
 			m.tag = r.text("idTag")
 		case "meterstop":
-			m.meter = r.number("meterStop")
+			m.meter = r.loose()
 		case "timestamp":
 			m.time = r.text("timestamp")
 		case "reason":

@@ -84,6 +84,10 @@ func (f Fleet) identify(ctx context.Context, tx Tx, c *Charger) error {
 	if err != nil || !taken {
 		return err
 	}
+	// somebody may have taken both just now: then the code is what is said
+	if err := freeChargerCode(ctx, tx, c); err != nil {
+		return err
+	}
 	return evcs.With(ErrDeviceID, map[string]any{"deviceId": c.DeviceID})
 }
 

@@ -164,7 +164,10 @@ func TestPlansAreLimitedPerStation(t *testing.T) {
 			a.plan(t, fmt.Sprintf("P%d", i))
 		}
 		off := a.plan(t, "off", func(p *tariff.Plan) { p.Enabled = false })
-		got := together(6, func(i int) error { _, err := a.catalog().Create(ctx, boss(), a.flat(fmt.Sprintf("Q%d", i))); return err })
+		got := together(6, func(i int) error {
+			_, err := a.catalog().Create(ctx, boss(), a.flat(fmt.Sprintf("Q%d", i)))
+			return err
+		})
 		if diff := cmp.Diff(map[evcs.Code]int{0: 2, evcs.CodePlanLimit: 4}, got); diff != "" {
 			t.Error(diff)
 		}
@@ -172,7 +175,10 @@ func TestPlansAreLimitedPerStation(t *testing.T) {
 			t.Errorf("the seventeenth: %v", err)
 		}
 		a.plan(t, "elsewhere", func(p *tariff.Plan) { p.Station = a.station.ID })
-		if got := together(8, func(int) error { _, err := a.catalog().Create(ctx, boss(), a.flat("same", func(p *tariff.Plan) { p.Enabled = false })); return err }); got[0] != 1 || got[evcs.CodePlanCodeExists] != 7 {
+		if got := together(8, func(int) error {
+			_, err := a.catalog().Create(ctx, boss(), a.flat("same", func(p *tariff.Plan) { p.Enabled = false }))
+			return err
+		}); got[0] != 1 || got[evcs.CodePlanCodeExists] != 7 {
 			t.Errorf("one code: %v", got)
 		}
 	})

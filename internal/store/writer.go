@@ -33,6 +33,8 @@ type writer struct {
 	done   chan struct{}
 	mu     sync.RWMutex
 	closed bool // guarded by mu
+	// careful counts down the batches that run apart; the writing goroutine's.
+	careful int
 }
 
 // job is one caller's transaction.
@@ -154,38 +156,61 @@ func (w *writer) gather(first *job, clock *time.Timer, last time.Time) []*job {
 	return batch
 }
 
-// commit runs every job in a savepoint of one transaction. A job that fails is
-// undone alone. An error means that the whole batch is undone.
+// carefully is for how many batches after a failure every job gets a savepoint
+// of its own at once.
+const carefully = 16
+
+// commit runs every job of a batch in one transaction. A job that fails is
+// undone alone: the batch begins again with a savepoint for each. Savepoints
+// copy pages and are two statements more, and jobs seldom fail. An error means that the
+// whole batch is undone.
 func (w *writer) commit(ctx context.Context, batch []*job, results []error) error {
+	if w.careful == 0 || len(batch) == 1 {
+		again, err := w.try(ctx, batch, results, false)
+		if !again {
+			return err
+		}
+		w.careful = carefully
+	}
+	w.careful--
+	_, err := w.try(ctx, batch, results, true)
+	return err
+}
+
+// try runs and commits a batch, each job in a savepoint when apart. Without
+// them the first failure undoes all; again says that the others deserve
+// another run.
+func (w *writer) try(ctx context.Context, batch []*job, results []error, apart bool) (again bool, err error) {
+	clear(results)
 	if _, err := w.stmts.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
-		return unavailable("begin", err)
+		return false, unavailable("begin", err)
 	}
 	for i, j := range batch {
 		if results[i] = j.ctx.Err(); results[i] != nil {
 			continue
 		}
-		if err := w.member(ctx, j, len(batch) == 1, &results[i]); err != nil {
-			return w.undo(ctx, err)
+		if err := w.member(ctx, j, apart, &results[i]); err != nil {
+			return false, w.undo(ctx, err)
 		}
-	}
-	if len(batch) == 1 && results[0] != nil {
-		return w.undo(ctx, nil)
+		if results[i] != nil && !apart {
+			return len(batch) > 1, w.undo(ctx, nil)
+		}
 	}
 	if answerFirst {
 		answer(batch, results, nil)
 	}
 	if _, err := w.stmts.ExecContext(ctx, `COMMIT`); err != nil {
-		return w.undo(ctx, unavailable("commit", err))
+		return false, w.undo(ctx, unavailable("commit", err))
 	}
-	return nil
+	return false, nil
 }
 
-// member runs one job in a savepoint of its own; alone in its batch it needs
-// none. The returned error means that SQLite may have undone everything (disk
-// full, input/output error).
-func (w *writer) member(ctx context.Context, j *job, alone bool, result *error) error {
+// member runs one job, in a savepoint of its own when apart. The returned
+// error means that SQLite may have undone everything (disk full, input/output
+// error).
+func (w *writer) member(ctx context.Context, j *job, apart bool, result *error) error {
 	tx := &Tx{q: querier{c: uninterrupted{w.stmts}}}
-	if alone {
+	if !apart {
 		*result = run(tx, j.run)
 		return nil
 	}

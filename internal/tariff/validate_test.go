@@ -94,7 +94,8 @@ func TestNormalize(t *testing.T) {
 		{"and so is 00:00 as an end", []tariff.Draft{span(0, 0, 1)}, []tariff.Draft{span(0, 1440, 1)}},
 		{"any order", []tariff.Draft{span(720, 1440, 2), span(0, 720, 1)}, []tariff.Draft{span(0, 720, 1), span(720, 1440, 2)}},
 		{
-			"over midnight", []tariff.Draft{span(1320, 420, 1), span(420, 1320, 2)},
+			"over midnight",
+			[]tariff.Draft{span(1320, 420, 1), span(420, 1320, 2)},
 			[]tariff.Draft{span(0, 420, 1), span(420, 1320, 2), span(1320, 1440, 1)},
 		},
 		{"up to midnight does not cross it", []tariff.Draft{span(0, 1320, 1), span(1320, 0, 2)}, []tariff.Draft{span(0, 1320, 1), span(1320, 1440, 2)}},
