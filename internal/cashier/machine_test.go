@@ -58,7 +58,7 @@ func tolerate(t *rapid.T, what string, err error) {
 }
 
 func (w *world) Create(t *rapid.T) {
-	key := ""
+	var key string
 	if w.keys > 0 && rapid.Bool().Draw(t, "again") {
 		key = strconv.Itoa(rapid.IntRange(1, w.keys).Draw(t, "key"))
 	} else {

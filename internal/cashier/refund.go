@@ -3,6 +3,7 @@ package cashier
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -350,7 +351,7 @@ func (t *Till) QueryRefund(ctx context.Context, a *evcs.Actor, refundNo string) 
 	}
 	asked, err := t.askRefund(ctx, r)
 	if err != nil && !errors.Is(err, payment.ErrRefused) {
-		t.cfg.Log.InfoContext(ctx, "a channel did not answer about a refund", "refund_no", refundNo, "error", err)
+		t.cfg.Log.InfoContext(ctx, "a channel did not answer about a refund", slog.Any("refund_no", refundNo), slog.Any("error", err))
 		return r, nil // the stored state is the answer
 	}
 	return asked, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -26,7 +27,7 @@ func (t *Till) apply(ctx context.Context, p payment.Payment, trade payment.Trade
 		}
 		err := t.take(ctx, tx, p, trade, source)
 		if errors.Is(err, errForeign) {
-			t.cfg.Log.WarnContext(ctx, "a channel reports another amount than ours", "trade_no", p.TradeNo, "amount", trade.Amount.String())
+			t.cfg.Log.WarnContext(ctx, "a channel reports another amount than ours", slog.Any("trade_no", p.TradeNo), slog.Any("amount", trade.Amount.String()))
 			err = t.cfg.Alarm(ctx, tx, Alert{
 				Rule: RuleCallbackRejected, Severity: severityCritical, Tenant: p.Tenant, TargetType: "PAYMENT", TargetID: p.TradeNo, At: now,
 				Message: fmt.Sprintf("the channel reports %s instead of %s for %s", trade.Amount, p.Amount, p.TradeNo),
@@ -186,7 +187,7 @@ func (t *Till) Query(ctx context.Context, a *evcs.Actor, tradeNo, refresh string
 	}
 	asked, err := t.ask(ctx, p, "query")
 	if err != nil {
-		t.cfg.Log.InfoContext(ctx, "a channel did not answer a query", "trade_no", p.TradeNo, "error", err)
+		t.cfg.Log.InfoContext(ctx, "a channel did not answer a query", slog.Any("trade_no", p.TradeNo), slog.Any("error", err))
 		return p, false, nil // the contract: channelChecked false
 	}
 	return asked, true, nil

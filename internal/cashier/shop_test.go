@@ -109,7 +109,6 @@ type shop struct {
 	line  *line
 	boss  *evcs.Actor
 
-	mu     sync.Mutex
 	orders []evcs.OrderID
 }
 

@@ -61,7 +61,7 @@ func TestOfflineRaisesAndCures(t *testing.T) {
 		target := alarm.OfCharger(y.id.Charger)
 		s := y.connect(nil)
 		y.start("k", began, energy(1))
-		y.engine.Disconnected(y.t.Context(), s, "gone")
+		y.disconnect(s)
 		y.engine.Invalidate(0) // its events came back from the broker
 		y.round(59 * time.Second)
 		if y.alert(alarm.ChargerOffline, target) != nil {
@@ -139,7 +139,7 @@ func TestOrphansAndAbsurdEnergyAreCured(t *testing.T) {
 func TestHeardBringsAForgottenChargerBack(t *testing.T) {
 	each(t, func(y *yard) {
 		s := y.connect(nil)
-		y.engine.Disconnected(y.t.Context(), s, "gone")
+		y.disconnect(s)
 		y.round(6 * time.Minute)
 		y.round(2 * time.Minute) // and forgotten
 		y.status(1, device.Status{State: device.Idle})

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/device"
-	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/station"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -22,7 +21,7 @@ func (e *Engine) Authorize(ctx context.Context, m device.Authorize) (device.Auth
 			return err
 		}
 		if s.chain.Blocked(now) != nil || !s.charger.Enabled || s.station.MayCharge() != nil {
-			return nil
+			return nil //nolint:nilerr // a refusal is an answer
 		}
 		status, tag, err := s.judge(ctx, tx, m.IDTag, now)
 		a.Status = status
@@ -45,7 +44,7 @@ func (s *site) judge(ctx context.Context, tx Tx, tag string, now time.Time) (dev
 			return device.TagAccepted, nil, nil
 		}
 	}
-	known, err := tx.Stations().IDTagByTag(ctx, evcs.TenantID(s.tenant), tag)
+	known, err := tx.Stations().IDTagByTag(ctx, s.tenant, tag)
 	if errors.Is(err, station.ErrTagNotFound) {
 		if s.settings.IDTagPolicy == tenant.AcceptAll {
 			return device.TagAccepted, nil, nil

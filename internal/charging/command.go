@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -228,7 +229,7 @@ func protocolOf(c *command.Command) any {
 
 // notKnown is the result of a command that the charger's protocol lacks.
 func (s *site) notKnown() json.RawMessage {
-	raw, _ := json.Marshal(map[string]string{"protocol": s.charger.Protocol}) //nolint:errcheck,errchkjson // a text
+	raw, _ := json.Marshal(map[string]string{"protocol": s.charger.Protocol}) // a text
 	return raw
 }
 
@@ -238,7 +239,7 @@ func (e *Engine) sendSoon(ctx context.Context, c *command.Command) {
 	ctx = context.WithoutCancel(ctx)
 	e.sending.Go(func() {
 		if err := e.send(ctx, &own); err != nil {
-			e.Log.WarnContext(ctx, "command not sent", "command", own.ID, "charger", own.Charger, "error", err)
+			e.Log.WarnContext(ctx, "command not sent", slog.Any("command", own.ID), slog.Any("charger", own.Charger), slog.Any("error", err))
 		}
 	})
 }

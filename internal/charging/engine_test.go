@@ -229,9 +229,19 @@ func (y *yard) session(uid string) *order.Session {
 	return x
 }
 
+// disconnect ends a connection as a protocol does.
+func (y *yard) disconnect(s *socket) {
+	if y.engine.Hub.Drop(s) {
+		y.engine.Disconnected(y.t.Context(), s, "gone")
+	}
+}
+
 func (y *yard) connect(answer func(device.Command) (device.Answer, error)) *socket {
 	y.t.Helper()
 	s := &socket{id: y.id, answer: answer}
+	if old := y.engine.Hub.Put(s); old != nil { // as a protocol does
+		old.Close("replaced by a newer connection")
+	}
 	if err := y.engine.Connected(y.t.Context(), s); err != nil {
 		y.t.Fatal(err)
 	}
@@ -332,7 +342,7 @@ func TestConnectionAndStatusEndNothing(t *testing.T) {
 	each(t, func(y *yard) {
 		s := y.connect(nil)
 		a := y.start("k1", began, energy(5))
-		y.engine.Disconnected(y.t.Context(), s, "gone")
+		y.disconnect(s)
 		if err := y.engine.Booted(y.t.Context(), device.Boot{From: y.from("BootNotification"), Firmware: "1"}); err != nil {
 			y.t.Fatal(err)
 		}

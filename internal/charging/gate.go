@@ -190,7 +190,7 @@ func (g *Gate) Refused(ctx context.Context, r device.Refusal) {
 		})
 	}
 	if err != nil && g.Log != nil {
-		g.Log.WarnContext(ctx, "refusal not listed", "device", r.DeviceID, "error", err)
+		g.Log.WarnContext(ctx, "refusal not listed", slog.Any("device", r.DeviceID), slog.Any("error", err))
 	}
 }
 

@@ -3,6 +3,7 @@ package charging
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -325,7 +326,7 @@ func (e *Engine) tellToStop(ctx context.Context, who place, connector int, x dev
 		return err
 	})
 	if err != nil {
-		e.Log.WarnContext(ctx, "stop of a cancelled session not stored", "charger", who.id, "error", err)
+		e.Log.WarnContext(ctx, "stop of a cancelled session not stored", slog.Any("charger", who.id), slog.Any("error", err))
 		return
 	}
 	if c != nil {

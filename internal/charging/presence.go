@@ -2,6 +2,7 @@ package charging
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -11,10 +12,13 @@ import (
 	"github.com/evcs/evcs/internal/station"
 )
 
-// Connected records a new connection. The newest one wins; the one it replaces
-// is closed. Sessions go on as they were.
+// Connected records a new connection that stands in the hub. One that a newer
+// has replaced meanwhile is not recorded. Charging sessions go on as they were.
 func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 	id, info, now := x.Identity(), x.Info(), e.Clock.Now()
+	if e.Hub.Get(id.Charger) != x {
+		return nil
+	}
 	flaps := e.joined(id, now)
 	err := e.act(ctx, placeOf(id), e.Urgent, reread, func(tx Tx, s *site) error {
 		s.charger.Connected, s.charger.ConnectedSince, s.charger.LastSeen, s.charger.Node = true, now, now, e.Node
@@ -38,9 +42,6 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 	if err != nil {
 		return err
 	}
-	if old := e.Hub.Put(x); old != nil {
-		old.Close("replaced by a newer connection")
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.back[id.Charger] = now
@@ -57,10 +58,10 @@ func (s *site) heardAgain(ctx context.Context, tx Tx, now time.Time) error {
 	return s.refresh(ctx, tx, now)
 }
 
-// Disconnected records the end of a connection, unless a newer one has taken
-// its place. No session ends by it.
+// Disconnected records the end of a connection that was dropped from the hub,
+// unless a newer one has taken its place. No charging session ends by it.
 func (e *Engine) Disconnected(ctx context.Context, x device.Session, reason string) {
-	if !e.Hub.Drop(x) {
+	if e.Hub.Get(x.Identity().Charger) != nil {
 		return
 	}
 	id, now := x.Identity(), e.Clock.Now()
@@ -79,7 +80,7 @@ func (e *Engine) Disconnected(ctx context.Context, x device.Session, reason stri
 		return tx.Emit(ctx, s.event(evcs.EventChargerDisconnected, 0, now, map[string]any{"reason": reason}))
 	})
 	if err != nil {
-		e.Log.WarnContext(ctx, "disconnection not stored", "charger", id.Charger, "error", err)
+		e.Log.WarnContext(ctx, "disconnection not stored", slog.Any("charger", id.Charger), slog.Any("error", err))
 	}
 }
 

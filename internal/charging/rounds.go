@@ -3,6 +3,7 @@ package charging
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -39,11 +40,11 @@ func (e *Engine) Run(ctx context.Context) error {
 		if now := e.Clock.Now(); now.Sub(flushed) >= flushEvery {
 			flushed = now
 			if err := e.flush(ctx); err != nil {
-				e.Log.WarnContext(ctx, "presence not written", "error", err)
+				e.Log.WarnContext(ctx, "presence not written", slog.Any("error", err))
 			}
 		}
 		if err := e.Round(ctx); err != nil && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "charging round failed", "error", err)
+			e.Log.WarnContext(ctx, "charging round failed", slog.Any("error", err))
 		}
 	}
 }

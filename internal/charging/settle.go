@@ -3,6 +3,7 @@ package charging
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -109,7 +110,7 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 	bill, err := s.bill(r, points)
 	if err != nil { // a defect of the readings never makes a bill of nothing
 		x.Anomalies, bill = x.Anomalies.With(order.EnergyImplausible), tariff.Bill{}
-		e.Log.ErrorContext(ctx, "pricing failed", "session", x.UID, "error", err)
+		e.Log.ErrorContext(ctx, "pricing failed", slog.Any("session", x.UID), slog.Any("error", err))
 	}
 	changes, err := settle(o, x, bill, s.settings.AutoToPay, at)
 	if err != nil {

@@ -167,7 +167,7 @@ func (s *site) findRunning(uid string, number int64) *running {
 
 // event is the envelope of an event about the charger.
 func (s *site) event(kind string, connector int, at time.Time, data any) evcs.Event {
-	raw, _ := json.Marshal(data) //nolint:errcheck,errchkjson // maps of plain values
+	raw, _ := json.Marshal(data) // maps of plain values
 	return evcs.Event{
 		Type: kind, Time: at, Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Connector: connector, Data: raw,
 	}

@@ -77,7 +77,7 @@ func (b *beginning) recent(ctx context.Context) ([]*order.Session, error) {
 	return b.lately, err
 }
 
-func (b *beginning) find(ctx context.Context) (device.StartAnswer, error, error) { //nolint:revive,staticcheck // a refusal and a failure are two things
+func (b *beginning) find(ctx context.Context) (device.StartAnswer, error, error) { // a refusal and a failure are two things
 	if x, err := b.repeat(ctx); err != nil || x != nil {
 		if err != nil {
 			return device.StartAnswer{}, nil, err
@@ -203,7 +203,7 @@ func (b *beginning) formerly(ctx context.Context) (*order.Session, error) {
 // afterwards judges a start that names a session which is over: another
 // charger's or connector's is 3006, a cancelled one is kept as an orphan and
 // told to stop, any other is a repeat.
-func (b *beginning) afterwards(ctx context.Context, x *order.Session) (bool, device.StartAnswer, error, error) { //nolint:revive,staticcheck // a refusal and a failure are two things
+func (b *beginning) afterwards(ctx context.Context, x *order.Session) (bool, device.StartAnswer, error, error) { // a refusal and a failure are two things
 	if x.Charger != b.s.place.id || x.Connector != b.m.Connector {
 		return true, device.StartAnswer{}, evcs.With(order.ErrSessionConflict, map[string]any{"sessionId": x.UID}), nil
 	}
@@ -295,7 +295,7 @@ func (b *beginning) begun(ctx context.Context, r *running) error {
 
 // allowed judges a start that the device made by itself: the tag, the tenant,
 // the station, the charger.
-func (b *beginning) allowed(ctx context.Context) (device.TagStatus, error, error) { //nolint:revive,staticcheck // a refusal and a failure are two things
+func (b *beginning) allowed(ctx context.Context) (device.TagStatus, error, error) { // a refusal and a failure are two things
 	if err := b.s.chain.Blocked(b.now); err != nil {
 		return device.TagBlocked, err, nil
 	}

@@ -49,6 +49,9 @@ type Cashier interface {
 	Query(ctx context.Context, a *evcs.Actor, tradeNo, refresh string) (p payment.Payment, checked bool, err error)
 	QueryRefund(ctx context.Context, a *evcs.Actor, refundNo string) (payment.Refund, error)
 	Refund(ctx context.Context, a *evcs.Actor, q cashier.RefundRequest) (payment.Refund, error)
+	// SandboxMerchant is the tenant's account at the sandbox, made when it is
+	// first used; 4009 when the tenant has none.
+	SandboxMerchant(ctx context.Context, owner evcs.TenantID) (payment.Merchant, error)
 }
 
 // Opener opens the secrets of merchant accounts.
@@ -100,6 +103,10 @@ func (c *Closer) channel(ctx context.Context, owner evcs.TenantID, name string) 
 	accounts, err := c.cfg.Read.Merchants(ctx, evcs.Only(owner), name)
 	if err != nil {
 		return nil, nil, err
+	}
+	if ok && len(accounts) == 0 && name == payment.ChannelSandbox {
+		made, err := c.cfg.Cashier.SandboxMerchant(ctx, owner)
+		return ch, []payment.Merchant{made}, err
 	}
 	if !ok || len(accounts) == 0 {
 		return nil, nil, evcs.With(payment.ErrNotConfigured, map[string]any{"channel": name})

@@ -271,7 +271,7 @@ func (c *Closer) collect(ctx context.Context, r *run) (*trouble, error) {
 			}
 		}
 		r.sources = append(r.sources, s)
-		total.Write([]byte(s.sha)) //nolint:errcheck // a hash takes every write
+		total.Write([]byte(s.sha)) // a hash takes every write
 	}
 	r.sha = hex.EncodeToString(total.Sum(nil))
 	if len(r.sources) == 1 {
@@ -284,7 +284,7 @@ func (s *source) fetch(ctx context.Context, r *run) *trouble {
 	st, err := r.ch.Fetch(ctx, s.account, r.Day)
 	if err != nil {
 		_, data, _ := evcs.Classify(err)
-		message, _ := data["channelMessage"].(string) //nolint:errcheck // absent is ""
+		message, _ := data["channelMessage"].(string) // absent is ""
 		if message == "" {
 			message = "the channel did not give its statement"
 		}

@@ -84,16 +84,16 @@ func (f *fields) name(name string, most int, required bool) string {
 	return text
 }
 
-// integer reads a whole number; absent is otherwise.
-func (f *fields) integer(name string, least, most, otherwise int64) int64 {
+// integer reads a whole number; absent is 0.
+func (f *fields) integer(name string, least, most int64) int64 {
 	raw := f.raw[name]
 	if raw == nil {
-		return otherwise
+		return 0
 	}
 	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil || n < least || n > most {
 		f.fault(name, "is not a whole number from "+strconv.FormatInt(least, 10)+" to "+strconv.FormatInt(most, 10))
-		return otherwise
+		return 0
 	}
 	return n
 }
@@ -102,7 +102,7 @@ func (f *fields) integer(name string, least, most, otherwise int64) int64 {
 func (f *fields) connector(names ...string) int {
 	for _, name := range append([]string{"connectorNo"}, names...) {
 		if f.has(name) {
-			return int(f.integer(name, 1, maxConnector, 0))
+			return int(f.integer(name, 1, maxConnector))
 		}
 	}
 	return 0

@@ -28,7 +28,7 @@ func (s *Server) from(p *poller, q *request) device.From {
 }
 
 func (s *Server) heartbeat(ctx context.Context, p *poller, q *request) (any, error) {
-	wait := q.data.integer("wait", 0, maxWait, 0)
+	wait := q.data.integer("wait", 0, maxWait)
 	connectors := q.data.objects("connectors", maxConnector)
 	results := q.data.objects("commandResults", maxWaiting)
 	var reports []device.Status
@@ -69,7 +69,7 @@ type result struct {
 
 func readResult(f *fields) result {
 	f.need("commandId")
-	id := f.integer("commandId", 1, 1<<53, 0)
+	id := f.integer("commandId", 1, 1<<53)
 	word := f.text("result", 16, true)
 	reason := f.text("reason", 255, false)
 	if word != "" && word != "ACCEPTED" && word != "REJECTED" {
@@ -90,7 +90,7 @@ func (s *Server) resolve(ctx context.Context, p *poller, match func(device.Comma
 // report words the state of one connector.
 func (s *Server) report(p *poller, q *request, connector int, f *fields) device.Status {
 	from := s.from(p, q)
-	state := f.integer("status", 0, 5, 0)
+	state := f.integer("status", 0, 5)
 	return device.Status{
 		From: from, Connector: connector, State: device.State(state), Word: strconv.FormatInt(state, 10),
 	}
@@ -136,8 +136,8 @@ func (s *Server) start(ctx context.Context, p *poller, q *request) (any, error) 
 	f := q.data
 	m := device.Started{
 		From: s.from(p, q), Connector: max(f.connector(), 1), Session: q.sessionID, Key: q.sessionID,
-		Command: evcs.CommandID(f.integer("commandId", 1, 1<<53, 0)), IDTag: f.text("idTag", 36, false),
-		User: f.integer("userId", 1, 1<<53, 0), Register: f.energy("initialEnergy"),
+		Command: evcs.CommandID(f.integer("commandId", 1, 1<<53)), IDTag: f.text("idTag", 36, false),
+		User: f.integer("userId", 1, 1<<53), Register: f.energy("initialEnergy"),
 		At: f.time("startTime", p.id.Zone), Offline: f.truth("offline"),
 	}
 	if err := f.err(); err != nil {

@@ -205,7 +205,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	do, known := map[string]operationFunc{
 		"heartbeat": s.heartbeat, "status": s.status, "start": s.start, "stop": s.stop, "meter": s.meter,
 	}[operation]
-	q, err := (*request)(nil), error(nil)
+	var q *request
+	var err error
 	switch {
 	case !known:
 		err = errRoute

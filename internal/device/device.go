@@ -208,7 +208,9 @@ type Handler interface {
 	Noted(ctx context.Context, m Note) error
 }
 
-// Presence hears who is there. Heard is called for every valid message of any
+// Presence hears who is there. A protocol puts a session into the Hub and then
+// calls Connected; when the session ends it drops it and calls Disconnected only
+// if it was still the present one. Heard is called for every valid message of any
 // kind and for every pong; it is cheap and remembers in memory, the database
 // follows within a minute.
 type Presence interface {

@@ -249,7 +249,7 @@ func TestABadNeighbourHarmsNobody(t *testing.T) {
 		y.pass(2 * time.Hour)
 		good.call("StopTransaction", map[string]any{"transactionId": started.TransactionID, "meterStop": 20_000, "timestamp": begun.Add(2 * time.Hour)}, nil)
 		for _, conn := range []*websocket.Conn{garbage, flooding} {
-			conn.Close() //nolint:errcheck,gosec // to free a writer that waits
+			conn.Close() // to free a writer that waits
 		}
 		wg.Wait()
 		y.billed(t, "20.0000", "25.00", "11.00", "36.00")

@@ -190,7 +190,7 @@ func (f *forecourt) obey(c device.Command) (device.Answer, error) {
 			From: f.from(), Connector: c.Connector, Key: fmt.Sprint(c.ID), IDTag: c.IDTag, Register: new(evcs.Energy), At: f.clock.Now(),
 		})
 	case device.KindStop:
-		e := evcs.Energy(10 * evcs.KWh)
+		e := 10 * evcs.KWh
 		_, err = f.engine.Stopped(f.t.Context(), device.Stopped{From: f.from(), Transaction: c.Transaction, Register: &e, At: f.clock.Now()})
 	}
 	return device.Answer{Accepted: true}, err
@@ -400,7 +400,7 @@ func TestSessionsOverTheWire(t *testing.T) {
 		}
 		f.do("all", 3015, "POST", "/api/session/"+uid+"/close", `{"reason":"gone"}`)
 
-		e := evcs.Energy(5 * evcs.KWh)
+		e := 5 * evcs.KWh
 		a, err := f.engine.Stopped(f.t.Context(), device.Stopped{From: f.from(), Connector: 2, Transaction: 777, Energy: &e, At: f.clock.Now()})
 		if err != nil || !a.Orphan {
 			f.t.Fatalf("%+v %v", a, err)

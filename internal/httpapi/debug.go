@@ -347,7 +347,7 @@ func payload(raw []byte) json.RawMessage {
 	if json.Valid(raw) {
 		return raw
 	}
-	text, _ := json.Marshal(string(raw)) //nolint:errcheck,errchkjson // a text
+	text, _ := json.Marshal(string(raw)) // a text
 	return text
 }
 

@@ -97,7 +97,6 @@ func TestAnswersOfTheStandard(t *testing.T) {
 		if !strings.HasPrefix(c.want, "{") && len(p.noted) != 1 { // what is refused is kept
 			t.Errorf("%s %s: noted %v", c.action, c.payload, p.noted)
 		}
-
 	}
 }
 

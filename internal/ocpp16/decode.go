@@ -62,9 +62,9 @@ type reader struct {
 }
 
 // open steps into the object that a payload has to be.
-func (r *reader) open(payload []byte) bool {
+func (r *reader) open(payload []byte) {
 	r.s = ocppj.NewScanner(payload)
-	return r.s.Enter('{')
+	r.s.Enter('{')
 }
 
 // next is the lower-case name of the next field; ok is false at the end.

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lxzan/gws"
 
 	"github.com/evcs/evcs/internal/device"
+	"github.com/evcs/evcs/internal/evcs"
 )
 
 // Dialect is one version of OCPP that stations may speak here.
@@ -60,6 +62,10 @@ type Gateway struct {
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{} // guarded by mu; nil when stopping
+
+	places  atomic.Uint64 // the order of admissions
+	placing sync.Mutex
+	newest  map[evcs.ChargerID]uint64 // guarded by placing: the newest handshake of each station
 }
 
 // arrival is a station whose handshake is done.
@@ -68,6 +74,7 @@ type arrival struct {
 	dialect Dialect
 	id      device.Identity
 	address string
+	place   uint64 // in the order of admissions
 }
 
 // NewGateway returns a Gateway.
@@ -80,7 +87,7 @@ func NewGateway(c Config) *Gateway {
 		upgraders: make(map[string]*gws.Upgrader), failures: device.NewFailures(),
 		writeTimeout: c.WriteTimeout, drain: c.Drain,
 		arrivals: make(chan arrival), stopping: make(chan struct{}),
-		conns: make(map[*Conn]struct{}),
+		conns: make(map[*Conn]struct{}), newest: make(map[evcs.ChargerID]uint64),
 	}
 	for _, d := range c.Dialects {
 		g.upgraders[d.Subprotocol()] = newUpgrader(d.Subprotocol(), c.MaxMessage, c.WriteTimeout)
@@ -152,6 +159,25 @@ func (g *Gateway) forget(c *Conn) {
 	delete(g.conns, c)
 }
 
+// claim notes that a station has completed the handshake of a place in the
+// order of admissions. Goroutines may go on in another order than that.
+func (g *Gateway) claim(id evcs.ChargerID, place uint64) {
+	g.placing.Lock()
+	defer g.placing.Unlock()
+	g.newest[id] = max(g.newest[id], place)
+}
+
+// put registers a session unless a newer connection of the station is there
+// already; it returns the session that was replaced.
+func (g *Gateway) put(s device.Session, place uint64) (old device.Session, newest bool) {
+	g.placing.Lock()
+	defer g.placing.Unlock()
+	if g.newest[s.Identity().Charger] > place {
+		return nil, false
+	}
+	return g.hub.Put(s), true
+}
+
 // serve is the life of one connection.
 func (g *Gateway) serve(ctx context.Context, a arrival) {
 	c := g.engine.NewConn(a.socket, Station{
@@ -166,7 +192,12 @@ func (g *Gateway) serve(ctx context.Context, a arrival) {
 	defer g.forget(c)
 	s := a.dialect.Open(a.id, a.address, c)
 	log := g.engine.options.Log.With(slog.String("device", a.id.DeviceID), slog.String("address", a.address))
-	if old := g.hub.Put(s); old != nil {
+	old, newest := g.put(s, a.place)
+	if !newest {
+		a.socket.Close(CloseNormal, "replaced by a newer connection")
+		return
+	}
+	if old != nil {
 		old.Close("replaced by a newer connection")
 		log.Info("a newer connection replaces the old one", slog.String("before", old.Info().Address))
 	}
@@ -196,14 +227,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.refuse(w, r, k, no)
 		return
 	}
+	place := g.places.Add(1)
 	s, err := g.upgrade(w, r, k.dialect)
 	if err != nil {
 		g.engine.options.Log.Info("the handshake of a station failed",
 			slog.String("device", k.id), slog.Any("error", err))
 		return
 	}
+	g.claim(k.identity.Charger, place)
 	select {
-	case g.arrivals <- arrival{socket: s, dialect: k.dialect, id: k.identity, address: r.RemoteAddr}:
+	case g.arrivals <- arrival{socket: s, dialect: k.dialect, id: k.identity, address: r.RemoteAddr, place: place}:
 	case <-g.stopping:
 		_ = s.ws.NetConn().Close() // the station comes back
 	case <-r.Context().Done():

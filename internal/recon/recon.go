@@ -92,7 +92,7 @@ type Figures struct {
 	SuspenseIn, SuspenseOut int64
 	// Booked is what was booked as fees of the day so far.
 	Booked   evcs.Money
-	Problems []payment.Problem `json:",omitempty"`
+	Problems []payment.Problem `json:"problems,omitempty"`
 }
 
 // Channel is what the statement adds up to.

@@ -69,7 +69,7 @@ const quarter = 15 * 60 * 1000
 // OrderCounts counts orders by their start in each period.
 func (s Reports) OrderCounts(ctx context.Context, scope evcs.Scope, station evcs.StationID, b report.Bounds) ([]int64, error) {
 	counts := make([]int64, len(b)-1)
-	f := periodFilter("o.tenant_id", "o.station_id", "o.started_at", scope, station, b)
+	f := periodFilter("o.tenant_id", "o.started_at", scope, station, b)
 	f.add("o.status <> 2")
 	err := s.q.each(ctx, "count orders by period", func(rows *sql.Rows) error {
 		var place, n int64
@@ -82,11 +82,11 @@ func (s Reports) OrderCounts(ctx context.Context, scope evcs.Scope, station evcs
 	return counts, err
 }
 
-func periodFilter(tenant, station, at string, scope evcs.Scope, of evcs.StationID, b report.Bounds) filter {
+func periodFilter(tenant, at string, scope evcs.Scope, of evcs.StationID, b report.Bounds) filter {
 	var f filter
 	f.scope(tenant, scope)
 	if of != 0 {
-		f.add(station+" = ?", of)
+		f.add("o.station_id = ?", of)
 	}
 	f.within(at, evcs.Millis(b.First()), evcs.Millis(b.Last()))
 	return f
@@ -109,8 +109,8 @@ func (s Reports) Revenue(ctx context.Context, scope evcs.Scope, station evcs.Sta
 		return nil, false, err
 	}
 	list = make([]report.Revenue, len(b)-1)
-	paid := periodFilter("p.tenant_id", "o.station_id", "p.paid_at", scope, station, b)
-	refunded := periodFilter("r.tenant_id", "o.station_id", "r.success_at", scope, station, b)
+	paid := periodFilter("p.tenant_id", "p.paid_at", scope, station, b)
+	refunded := periodFilter("r.tenant_id", "r.success_at", scope, station, b)
 	refunded.add("r.status = 2")
 	if live {
 		paid.add("NOT p.sandbox")
@@ -191,7 +191,7 @@ func (s Reports) StationRanks(ctx context.Context, scope evcs.Scope, b report.Bo
 }
 
 func (s Reports) rankOrders(ctx context.Context, scope evcs.Scope, b report.Bounds, of func(evcs.StationID) *report.StationRank) error {
-	f := periodFilter("o.tenant_id", "o.station_id", "o.started_at", scope, 0, b)
+	f := periodFilter("o.tenant_id", "o.started_at", scope, 0, b)
 	f.add("o.status <> 2")
 	return s.q.each(ctx, "count orders of stations", func(rows *sql.Rows) error {
 		var id evcs.StationID
@@ -207,8 +207,8 @@ func (s Reports) rankRevenue(ctx context.Context, scope evcs.Scope, b report.Bou
 	if err != nil {
 		return err
 	}
-	paid := periodFilter("p.tenant_id", "o.station_id", "p.paid_at", scope, 0, b)
-	refunded := periodFilter("r.tenant_id", "o.station_id", "r.success_at", scope, 0, b)
+	paid := periodFilter("p.tenant_id", "p.paid_at", scope, 0, b)
+	refunded := periodFilter("r.tenant_id", "r.success_at", scope, 0, b)
 	refunded.add("r.status = 2")
 	if live {
 		paid.add("NOT p.sandbox")
