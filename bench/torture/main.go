@@ -19,6 +19,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -29,7 +30,7 @@ import (
 
 // options are the flags.
 type options struct {
-	evcsd, engine, dsn                          string
+	evcsd, under, engine, dsn                   string
 	kills, chargers, customers                  int
 	seed                                        uint64
 	speed                                       int
@@ -78,6 +79,7 @@ func parse(args []string, dsn string, errOut io.Writer) (options, error) {
 	f := flag.NewFlagSet("torture", flag.ContinueOnError)
 	f.SetOutput(errOut)
 	f.StringVar(&o.evcsd, "evcsd", "", "path of the evcsd program")
+	f.StringVar(&o.under, "under", "", "another evcsd to torture once everything is set up; to see that a broken one is found")
 	f.StringVar(&o.engine, "engine", "sqlite", "sqlite or postgres")
 	f.StringVar(&o.dsn, "dsn", dsn, "PostgreSQL server where a database may be created")
 	f.IntVar(&o.kills, "kills", 20, "number of SIGKILLs")
@@ -245,7 +247,23 @@ func (t *torture) prepare(ctx context.Context) (cleanup func(), err error) {
 		return cleanup, err
 	}
 	t.say("%d chargers exist", t.chargers)
+	if err := t.change(ctx); err != nil {
+		return cleanup, err
+	}
 	return cleanup, t.newFleet()
+}
+
+// change goes on with the evcsd that is to be tortured instead of the one that
+// set everything up.
+func (t *torture) change(ctx context.Context) (err error) {
+	if t.under == "" {
+		return nil
+	}
+	t.daemon.Process().Kill()
+	if t.daemon.Binary, err = filepath.Abs(t.under); err != nil {
+		return fmt.Errorf("path of evcsd: %w", err)
+	}
+	return t.daemon.Start(ctx, t.patience)
 }
 
 func (t *torture) newFleet() error {

@@ -195,9 +195,9 @@ func (w *world) reconcile(ctx context.Context, out io.Writer) error {
 // live keeps the chargers busy in real time behind the dashboard.
 func (w *world) live(ctx context.Context) error {
 	scenario := chargersim.Scenarios()["busy"]
-	fleet, err := w.fleet(chargersim.Config{
-		Seed: 7, Speed: 20, Time: chargersim.ScaledPower, Scenario: &scenario, MeterInterval: 100 * time.Second,
-	})
+	scenario.First, scenario.Gap = [2]time.Duration{0, 20 * time.Second}, [2]time.Duration{5 * time.Second, 30 * time.Second}
+	scenario.Stay = [2]time.Duration{time.Minute, 5 * time.Minute}
+	fleet, err := w.fleet(chargersim.Config{Seed: 7, Speed: 1, Scenario: &scenario, MeterInterval: 5 * time.Second})
 	if err != nil {
 		return err
 	}
