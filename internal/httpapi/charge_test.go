@@ -172,6 +172,7 @@ func (f *forecourt) from() device.From {
 func (f *forecourt) connect() {
 	f.t.Helper()
 	f.plug = &plugged{id: device.Identity{Tenant: 1, Charger: f.first, DeviceID: "C1"}, answer: f.obey}
+	f.engine.Hub.Put(f.plug) // as a protocol does
 	if err := f.engine.Connected(f.t.Context(), f.plug); err != nil {
 		f.t.Fatal(err)
 	}
