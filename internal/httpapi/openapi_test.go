@@ -40,6 +40,7 @@ func everything() *Server {
 		Payments{},
 		Callbacks{},
 		Ledger{},
+		Recon{},
 		Dashboard{},
 		Monitoring{},
 		Events{Clock: fixedClock{}},
