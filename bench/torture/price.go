@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 // tariff is the plan of the site, worded a second time: minutes of the day, and
@@ -25,7 +25,7 @@ type point struct {
 
 // price is the bill of a session in fen by the words of contract §8.4, done
 // independently of the platform.
-func price(s chargersim.Session, zone *time.Location) int64 {
+func price(s journal.Session, zone *time.Location) int64 {
 	curve := points(s)
 	var total int64
 	first := curve[0]
@@ -44,7 +44,7 @@ func price(s chargersim.Session, zone *time.Location) int64 {
 func fen(energy, price int64) int64 { return (energy*price + 5_000_000) / 10_000_000 }
 
 // points are the registers in the order of time; falling ones are left out.
-func points(s chargersim.Session) []point {
+func points(s journal.Session) []point {
 	list := []point{{s.Start.Time.UnixMilli(), int64(s.Start.Register)}}
 	for _, e := range s.Samples {
 		list = append(list, point{e.Time.UnixMilli(), int64(e.Register)})

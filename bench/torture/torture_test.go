@@ -8,25 +8,25 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 func zone() *time.Location { return time.FixedZone("CST", 8*3600) }
 
-func session(points ...chargersim.Entry) chargersim.Session {
+func session(points ...journal.Entry) journal.Session {
 	last := len(points) - 1
-	return chargersim.Session{Start: &points[0], Samples: points[1:last], Stop: &points[last]}
+	return journal.Session{Start: &points[0], Samples: points[1:last], Stop: &points[last]}
 }
 
-func entry(at time.Time, register int64) chargersim.Entry {
-	return chargersim.Entry{Time: at, Register: chargersim.Energy(register)}
+func entry(at time.Time, register int64) journal.Entry {
+	return journal.Entry{Time: at, Register: journal.Energy(register)}
 }
 
 func TestPrice(t *testing.T) {
 	t.Parallel()
 	day := func(h, m int) time.Time { return time.Date(2026, 2, 10, h, m, 0, 0, zone()) }
 	for name, test := range map[string]struct {
-		s    chargersim.Session
+		s    journal.Session
 		want int64
 	}{
 		// 10 kWh at 0.6871 + 0.45
@@ -50,7 +50,7 @@ func TestPriceIsBetweenTheCheapestAndTheDearest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.UnixMilli(rapid.Int64Range(1.7e12, 1.8e12).Draw(t, "begin"))
 		register := int64(0)
-		points := []chargersim.Entry{entry(at, 0)}
+		points := []journal.Entry{entry(at, 0)}
 		for range rapid.IntRange(1, 30).Draw(t, "samples") {
 			at = at.Add(time.Duration(rapid.Int64Range(1, 3600_000).Draw(t, "pause")) * time.Millisecond)
 			register += rapid.Int64Range(0, 200_000).Draw(t, "energy")

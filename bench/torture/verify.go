@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/evcs/evcs/internal/api"
-	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -133,7 +133,7 @@ func (v *verifier) compareSessions(ctx context.Context) error {
 	v.s.Sessions = len(truth)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	var energy chargersim.Energy
+	var energy journal.Energy
 	known := map[string]bool{}
 	for _, s := range truth {
 		v.s.Samples += len(s.Samples)
@@ -169,7 +169,7 @@ func (v *verifier) compareSessions(ctx context.Context) error {
 }
 
 // session compares start, stop and bill of one session.
-func (v *verifier) session(want chargersim.Session, got api.Session) {
+func (v *verifier) session(want journal.Session, got api.Session) {
 	at := func(t *api.TimeMS) time.Time {
 		if t == nil {
 			return time.Time{}
@@ -207,7 +207,7 @@ func (v *verifier) session(want chargersim.Session, got api.Session) {
 }
 
 // curve looks for every acknowledged meter value, exactly once.
-func (v *verifier) curve(ctx context.Context, want chargersim.Session, got api.Session) error {
+func (v *verifier) curve(ctx context.Context, want journal.Session, got api.Session) error {
 	var c api.Curve
 	path := "/api/session/" + url.PathEscape(got.SessionID) + "/curve?maxPoints=5000"
 	if err := v.admin.Do(ctx, http.MethodGet, path, "", nil, &c); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/evcs/evcs/bench/probe"
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -29,16 +30,16 @@ type world struct {
 	// All guarded by mu.
 	sessions, orders, payments, refunds []record
 	curves                              map[string][]record
-	truth                               map[string]chargersim.Session
+	truth                               map[string]journal.Session
 	keys                                map[string]string
 	wrong                               func(list string, records []record) []record
 }
 
 func newWorld(fault func(...any)) *world {
-	return &world{fault: fault, curves: map[string][]record{}, truth: map[string]chargersim.Session{}, keys: map[string]string{}}
+	return &world{fault: fault, curves: map[string][]record{}, truth: map[string]journal.Session{}, keys: map[string]string{}}
 }
 
-func number(n int64) json.RawMessage { return json.RawMessage(chargersim.Energy(n).String()) }
+func number(n int64) json.RawMessage { return json.RawMessage(journal.Energy(n).String()) }
 
 func fenJSON(n int64) json.RawMessage { return json.RawMessage(fmt.Sprintf("%d.%02d", n/100, n%100)) }
 
@@ -142,7 +143,7 @@ func (w *world) start(device string, p record) int {
 		"amount": fenJSON(0), "payableAmount": fenJSON(0), "paidAmount": fenJSON(0), "refundedAmount": fenJSON(0),
 	})
 	begin := entry(stamp(p), register)
-	w.truth[fmt.Sprint(n)] = chargersim.Session{Start: &begin}
+	w.truth[fmt.Sprint(n)] = journal.Session{Start: &begin}
 	return n
 }
 

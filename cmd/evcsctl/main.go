@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/simulate"
 	"github.com/evcs/evcs/internal/cli"
 )
 
@@ -26,7 +26,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, cli.Program{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now,
-		Version: describe(), Simulate: chargersim.Command,
+		Version: describe(), Simulate: simulate.Command,
 	})
 	stop()
 	os.Exit(code)

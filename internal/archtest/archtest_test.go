@@ -36,7 +36,10 @@ var order = []step{
 	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore httpapi config"},
 	{names: "daemon"},
 	{names: "client tui cli"},
-	{strangers: true, names: "store/storetest chargersim archtest"},
+	{names: "chargersim/journal chargersim/wire"},
+	{strangers: true, names: "chargersim/ocpp16 chargersim/cloud"},
+	{names: "chargersim chargersim/simulate"},
+	{strangers: true, names: "store/storetest archtest"},
 	{names: "evcstest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
 	{names: "bench/ref bench/probe bench/load bench/torture scripts/demo bench"},
@@ -47,8 +50,11 @@ var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
 	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event",
-	"client": "api", "tui": "api client", "cli": "api client tui", "chargersim": "evcs",
-	"cmd/evcsd": "daemon", "cmd/evcsctl": "cli chargersim",
+	"client": "api", "tui": "api client", "cli": "api client tui",
+	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",
+	"chargersim/cloud": "evcs chargersim/journal chargersim/wire",
+	"chargersim":       "evcs chargersim/journal chargersim/wire chargersim/ocpp16 chargersim/cloud", "chargersim/simulate": "evcs chargersim chargersim/journal",
+	"cmd/evcsd": "daemon", "cmd/evcsctl": "cli chargersim/simulate",
 }
 
 // knownTo narrows it from the other end: the only packages that may import one.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 // Charger is the handle of one charger of a running fleet. Its methods may be
@@ -44,7 +46,7 @@ type ConnectorSnapshot struct {
 	Started     bool
 	Transaction int64
 	Session     string
-	Register    Energy
+	Register    journal.Energy
 }
 
 func newCharger(u *unit) *Charger {

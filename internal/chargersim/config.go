@@ -24,10 +24,11 @@ const (
 	maxConnectors = 32
 	maxSpeed      = 3600
 	maxJournal    = 2_000_000
-	// farthest is how far a shifted clock may stray from the real one: platforms
-	// distrust a clock that is off by a day.
-	farthest = 22 * time.Hour
 )
+
+// MaxLead is how far a shifted clock may stray from the real one: platforms
+// distrust a clock that is off by a day.
+const MaxLead = 22 * time.Hour
 
 // ChargerConfig is one charger. Zero fields take the defaults named.
 type ChargerConfig struct {
@@ -156,8 +157,8 @@ func (c *Config) checkNumbers() error {
 	if c.Speed < 1 || c.Speed > maxSpeed {
 		faults = append(faults, fmt.Errorf("speed %d: 1 to %d", c.Speed, maxSpeed))
 	}
-	if c.Lead < 0 || c.Lead > farthest {
-		faults = append(faults, fmt.Errorf("lead %v: 0 to %v", c.Lead, farthest))
+	if c.Lead < 0 || c.Lead > MaxLead {
+		faults = append(faults, fmt.Errorf("lead %v: 0 to %v", c.Lead, MaxLead))
 	}
 	for f, n := range c.Faults {
 		if n < 1 {

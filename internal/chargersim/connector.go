@@ -3,33 +3,10 @@ package chargersim
 import (
 	"slices"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
-
-// state is the connector state in the words of OCPP 1.6.
-type state string
-
-const (
-	available   state = "Available"
-	preparing   state = "Preparing"
-	charging    state = "Charging"
-	suspendedEV state = "SuspendedEV"
-	finishing   state = "Finishing"
-	unavailable state = "Unavailable"
-)
-
-// number is the state in the numbers of cloudcharge.
-func (s state) number() int {
-	switch s {
-	case charging, suspendedEV:
-		return 2
-	case unavailable:
-		return 4
-	case available, preparing, finishing:
-	}
-	return 1
-}
-
-func (s state) plugged() bool { return s != available && s != unavailable }
 
 // charge is one charging session as the charger knows it.
 type charge struct {
@@ -38,10 +15,10 @@ type charge struct {
 	tag         string
 	command     string // that asked for it, cloudcharge
 	offline     bool
-	begun       time.Time // simulated
-	first       Energy    // true energy of the meter when it began
-	transaction int64     // given by the server
-	session     string    // given by or told to the server
+	begun       time.Time      // simulated
+	first       journal.Energy // true energy of the meter when it began
+	transaction int64          // given by the server
+	session     string         // given by or told to the server
 	orderNo     string
 	acked       bool // the start was answered
 	lost        bool // the start was refused for good: nothing more is told
@@ -53,7 +30,7 @@ type charge struct {
 // connector is one plug of a charger, with its meter and the car at it.
 type connector struct {
 	no        int
-	state     state
+	state     wire.State
 	operative bool
 	closing   bool // becomes unavailable when the session ends
 	meter     meter
@@ -95,12 +72,12 @@ func (c *connector) soc() int64 {
 	return c.car.soc(c.meter.pure() - c.charge.first)
 }
 
-func (c *connector) reading(curve Curve, line timeline) reading {
+func (c *connector) reading(curve Curve, line timeline) wire.Reading {
 	watts := line.power(c.watts)
 	volts, milliamps := curve.electric(watts)
-	r := reading{watts: watts, volts: volts, milliamps: milliamps, soc: -1}
+	r := wire.Reading{Watts: watts, Volts: volts, Milliamps: milliamps, SoC: -1}
 	if curve.DC {
-		r.soc = c.soc()
+		r.SoC = c.soc()
 	}
 	return r
 }
@@ -112,8 +89,8 @@ func (u *unit) plug(c *connector) {
 	}
 	car := newCar(u.cars)
 	c.car = &car
-	if c.state == available {
-		u.become(c, preparing)
+	if c.state == wire.Available {
+		u.become(c, wire.Preparing)
 	}
 }
 
@@ -123,8 +100,8 @@ func (u *unit) unplug(c *connector, sim time.Time) {
 		u.finish(c, sim, "EVDisconnected")
 	}
 	c.car = nil
-	if c.state != unavailable {
-		u.become(c, available)
+	if c.state != wire.Unavailable {
+		u.become(c, wire.Available)
 	}
 }
 
@@ -147,10 +124,8 @@ func (u *unit) begin(c *connector, sim time.Time, ch charge) {
 	own := &ch
 	c.charge, c.counted, c.stepEnd = own, sim, sim
 	c.sampleAt = sim.Add(u.meterEvery)
-	u.enqueue(&message{
-		action: actStart, connector: c.no, charge: own, at: at, register: c.meter.register(), tag: ch.tag, state: charging,
-	})
-	u.become(c, charging)
+	u.enqueue(&message{Call: wire.Call{Action: wire.Start, Connector: c.no, At: at, Register: c.meter.register(), Tag: ch.tag, State: wire.Charging}, charge: own})
+	u.become(c, wire.Charging)
 }
 
 // sample tells what the meter shows at sim.
@@ -159,13 +134,10 @@ func (u *unit) sample(c *connector, sim time.Time) {
 	at := u.stamp(sim)
 	if !at.Equal(c.charge.lastStamp) { // a clock that shows no new time has nothing new to tell
 		c.charge.lastStamp = at
-		u.enqueue(&message{
-			action: actMeter, connector: c.no, charge: c.charge, at: at, register: c.meter.register(),
-			reading: c.reading(u.curve, u.line),
-		})
+		u.enqueue(&message{Call: wire.Call{Action: wire.Meter, Connector: c.no, At: at, Register: c.meter.register(), Reading: c.reading(u.curve, u.line)}, charge: c.charge})
 	}
-	if c.watts == 0 && c.state == charging {
-		u.become(c, suspendedEV)
+	if c.watts == 0 && c.state == wire.Charging {
+		u.become(c, wire.SuspendedEV)
 	}
 }
 
@@ -174,21 +146,19 @@ func (u *unit) finish(c *connector, sim time.Time, reason string) {
 	ch := c.charge
 	c.count(u.curve, sim)
 	at := u.stamp(sim)
-	u.enqueue(&message{
-		action: actStop, connector: c.no, charge: ch, at: at, register: c.meter.register(), tag: ch.tag, reason: reason,
-	})
+	u.enqueue(&message{Call: wire.Call{Action: wire.Stop, Connector: c.no, At: at, Register: c.meter.register(), Tag: ch.tag, Reason: reason}, charge: ch})
 	c.charge, c.watts = nil, 0
 	u.stopped++
 	if c.closing {
 		c.closing, c.operative = false, false
-		u.become(c, unavailable)
+		u.become(c, wire.Unavailable)
 		return
 	}
-	u.become(c, finishing)
+	u.become(c, wire.Finishing)
 }
 
 // become changes the state and tells it.
-func (u *unit) become(c *connector, s state) {
+func (u *unit) become(c *connector, s wire.State) {
 	u.dirty = true
 	if c.state == s {
 		return
@@ -201,7 +171,7 @@ func (u *unit) tellStatus(c *connector) {
 	if !u.online() {
 		return // told at the next connection
 	}
-	u.urge(&message{action: actStatus, connector: c.no, at: u.stamp(u.sim()), state: c.state})
+	u.urge(&message{Call: wire.Call{Action: wire.Status, Connector: c.no, At: u.stamp(u.sim()), State: c.state}})
 }
 
 func (u *unit) connector(no int) *connector {
@@ -212,15 +182,15 @@ func (u *unit) connector(no int) *connector {
 }
 
 // holding finds the connector with the session of an order.
-func (u *unit) holding(o order) *connector {
+func (u *unit) holding(o wire.Order) *connector {
 	i := slices.IndexFunc(u.connectors, func(c *connector) bool {
 		if c.charge == nil {
 			return false
 		}
-		if o.session != "" {
-			return c.charge.session == o.session
+		if o.Session != "" {
+			return c.charge.session == o.Session
 		}
-		return c.charge.acked && c.charge.transaction == o.transaction
+		return c.charge.acked && c.charge.transaction == o.Transaction
 	})
 	if i < 0 {
 		return nil

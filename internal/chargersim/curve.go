@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 // fullSoC is 100 % in thousandths of a percent.
@@ -82,21 +84,21 @@ func curveOf(kind string) (Curve, error) {
 
 // car is a vehicle that has come to charge.
 type car struct {
-	capacity Energy // battery
-	arrival  int64  // SoC on arrival, thousandths of a percent
-	limit    int64  // SoC at which its owner wants to leave
+	capacity journal.Energy // battery
+	arrival  int64          // SoC on arrival, thousandths of a percent
+	limit    int64          // SoC at which its owner wants to leave
 }
 
 func newCar(r *rand.Rand) car {
 	arrival := 8_000 + r.Int64N(50_000)
 	return car{
-		capacity: Energy(35+r.Int64N(60)) * KWh,
+		capacity: journal.Energy(35+r.Int64N(60)) * journal.KWh,
 		arrival:  arrival,
 		limit:    min(fullSoC, arrival+20_000+r.Int64N(60_000)),
 	}
 }
 
 // soc is the state of charge after given energy.
-func (c car) soc(given Energy) int64 {
+func (c car) soc(given journal.Energy) int64 {
 	return min(fullSoC, c.arrival+int64(given)*fullSoC/int64(c.capacity))
 }

@@ -8,6 +8,11 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/cloud"
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/chargersim/ocpp16"
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
 
 // Fleet is a number of chargers that live and end together.
@@ -15,7 +20,7 @@ type Fleet struct {
 	cfg      Config
 	units    []*unit
 	byID     map[string]*Charger
-	journal  *Journal
+	journal  *journal.Journal
 	tally    *tally
 	idleHTTP func()
 }
@@ -27,7 +32,7 @@ func New(cfg Config) (*Fleet, error) {
 	if err := cfg.prepare(); err != nil {
 		return nil, fmt.Errorf("simulator: %w", err)
 	}
-	f := &Fleet{cfg: cfg, byID: map[string]*Charger{}, journal: newJournal(cfg.JournalLimit), tally: newTally()}
+	f := &Fleet{cfg: cfg, byID: map[string]*Charger{}, journal: journal.New(cfg.JournalLimit), tally: newTally()}
 	transport := &http.Transport{
 		DialContext: cfg.Dial, MaxIdleConnsPerHost: 2 * len(cfg.Chargers), MaxIdleConns: 0, IdleConnTimeout: time.Minute,
 	}
@@ -36,9 +41,13 @@ func New(cfg Config) (*Fleet, error) {
 	for i, conf := range cfg.Chargers {
 		u := newUnit(&f.cfg, conf, i, line, f.journal, f.tally)
 		if conf.Protocol == CloudCharge {
-			u.dial = dialCloud(f.cfg, conf, u.accent, transport)
+			u.dial = cloud.Dial(cloud.Target{
+				Address: cfg.HTTP, DeviceID: conf.DeviceID, Secret: conf.Secret, Accent: u.accent, Timeout: cfg.AnswerTimeout, Clock: cfg.Clock, Transport: transport,
+			})
 		} else {
-			u.dial = dialOCPP(f.cfg, conf, u.accent)
+			u.dial = ocpp16.Dial(ocpp16.Target{
+				Address: cfg.Endpoint, DeviceID: conf.DeviceID, Secret: conf.Secret, Accent: u.accent, Clock: cfg.Clock, Net: cfg.Dial,
+			})
 		}
 		f.units = append(f.units, u)
 		f.byID[conf.DeviceID] = u.handle
@@ -79,7 +88,7 @@ func (f *Fleet) Chargers() []*Charger {
 }
 
 // Journal is the truth so far.
-func (f *Fleet) Journal() *Journal { return f.journal }
+func (f *Fleet) Journal() *journal.Journal { return f.journal }
 
 // WindUp ends all sessions and lets every charger tell what it has to tell; Run
 // returns when that is done.
@@ -117,7 +126,7 @@ func (t *tally) count(what string) {
 	t.counts[what]++
 }
 
-func (t *tally) sent(a action) { t.count("sent " + string(a)) }
+func (t *tally) sent(a wire.Action) { t.count("sent " + string(a)) }
 
 func (t *tally) failed(err error) {
 	t.mu.Lock()

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 func chargers(n int) []ChargerConfig {
@@ -96,7 +98,7 @@ func TestFleetTellsEverySessionOnce(t *testing.T) {
 
 func TestEqualSeedsTellEqualStories(t *testing.T) {
 	t.Parallel()
-	story := func(seed uint64) (entries []Entry) {
+	story := func(seed uint64) (entries []journal.Entry) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newCSMS(t)
 			fleet := play(t, Config{
@@ -109,7 +111,7 @@ func TestEqualSeedsTellEqualStories(t *testing.T) {
 		})
 		return entries
 	}
-	same := cmpopts.IgnoreFields(Entry{}, "Seq", "Transaction", "Answered", "Attempts")
+	same := cmpopts.IgnoreFields(journal.Entry{}, "Seq", "Transaction", "Answered", "Attempts")
 	if diff := cmp.Diff(story(3), story(3), same); diff != "" {
 		t.Errorf("two stories of one seed (-first +second):\n%s", diff)
 	}
@@ -162,7 +164,7 @@ func TestFalsifyingFaultsAreMarked(t *testing.T) {
 				}, s)
 				marked := 0
 				for _, session := range fleet.Journal().Sessions() {
-					if session.Tampered == fault {
+					if session.Tampered == string(fault) {
 						marked++
 					}
 				}
@@ -239,7 +241,7 @@ func TestLocalSession(t *testing.T) {
 			t.Errorf("%d samples in ten minutes, want 10", len(session.Samples))
 		}
 		// 120 kW for 601 s is 20.03 kWh; a DC curve gives no more and, half empty, not much less.
-		if e := session.Energy(); e > 20_0400 || e < 8*KWh {
+		if e := session.Energy(); e > 20_0400 || e < 8*journal.KWh {
 			t.Errorf("energy %s kWh", e)
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
 
 // present shows a tag at a connector: the server is asked, or, without
@@ -17,31 +19,31 @@ func (u *unit) present(c *connector, tag string) {
 		return
 	}
 	u.authorising[c.no] = tag
-	u.urge(&message{action: actAuthorize, connector: c.no, tag: tag, request: u.request()})
+	u.urge(&message{Call: wire.Call{Action: wire.Authorize, Connector: c.no, Tag: tag, Request: u.request()}})
 }
 
-func (u *unit) authorised(m *message, a answer) {
-	if u.authorising[m.connector] != m.tag {
+func (u *unit) authorised(m *message, a wire.Answer) {
+	if u.authorising[m.Connector] != m.Tag {
 		return
 	}
-	delete(u.authorising, m.connector)
-	c := u.connectors[m.connector-1]
-	if a.status != "Accepted" {
+	delete(u.authorising, m.Connector)
+	c := u.connectors[m.Connector-1]
+	if a.Status != "Accepted" {
 		u.tally.count("tags refused")
 		return
 	}
 	if c.charge == nil && c.car != nil && c.operative {
-		u.begin(c, u.sim(), charge{tag: m.tag})
+		u.begin(c, u.sim(), charge{tag: m.Tag})
 	}
 }
 
 // The answers a charger gives.
-func says(status string) reply { return reply{status: status} }
+func says(status string) wire.Reply { return wire.Reply{Status: status} }
 
 // obey does what the server asks, and says whether it does.
-func (u *unit) obey(o order) reply {
+func (u *unit) obey(o wire.Order) wire.Reply {
 	u.dirty = true
-	switch o.kind {
+	switch o.Kind {
 	case "RemoteStartTransaction", "START":
 		return u.obeyStart(o)
 	case "RemoteStopTransaction", "STOP":
@@ -52,16 +54,16 @@ func (u *unit) obey(o order) reply {
 		u.soon(func() { u.endBy(c, "Remote") })
 		return says("Accepted")
 	case "Reset", "RESET":
-		u.soon(func() { u.reset(o.hard) })
+		u.soon(func() { u.reset(o.Hard) })
 		return says("Accepted")
 	case "UnlockConnector", "UNLOCK":
 		return u.unlock(o)
 	case "ChangeAvailability", "AVAILABILITY":
 		return u.avail(o)
 	case "GetConfiguration", "GET_CONFIG":
-		return u.tellSettings(o.keys)
+		return u.tellSettings(o.Keys)
 	case "ChangeConfiguration", "SET_CONFIG":
-		return u.change(o.key, o.value)
+		return u.change(o.Key, o.Value)
 	case "ClearCache", "CLEAR_CACHE", "SYNC_TIME":
 		return says("Accepted")
 	case "TriggerMessage", "TRIGGER":
@@ -69,7 +71,7 @@ func (u *unit) obey(o order) reply {
 	case "DataTransfer":
 		return says("UnknownVendorId")
 	}
-	return reply{fault: "NotImplemented"}
+	return wire.Reply{Fault: "NotImplemented"}
 }
 
 // soon does f after the answer is on the wire: it goes through the box, and the
@@ -82,9 +84,9 @@ func (u *unit) soon(f func()) {
 	}
 }
 
-func (u *unit) obeyStart(o order) reply {
-	c := u.connector(max(o.connector, 1))
-	if o.connector == 0 {
+func (u *unit) obeyStart(o wire.Order) wire.Reply {
+	c := u.connector(max(o.Connector, 1))
+	if o.Connector == 0 {
 		if i := slices.IndexFunc(u.connectors, func(c *connector) bool { return c.charge == nil && c.operative }); i >= 0 {
 			c = u.connectors[i]
 		}
@@ -97,9 +99,9 @@ func (u *unit) obeyStart(o order) reply {
 			return
 		}
 		c.plan.waiting = false
-		ch := charge{tag: o.tag, session: o.session}
+		ch := charge{tag: o.Tag, session: o.Session}
 		if u.conf.Protocol == CloudCharge {
-			ch.command = o.id
+			ch.command = o.ID
 		}
 		u.begin(c, u.sim(), ch)
 	})
@@ -124,8 +126,8 @@ func (u *unit) reset(hard bool) {
 	u.restart()
 }
 
-func (u *unit) unlock(o order) reply {
-	c := u.connector(o.connector)
+func (u *unit) unlock(o wire.Order) wire.Reply {
+	c := u.connector(o.Connector)
 	if c == nil {
 		return says("NotSupported")
 	}
@@ -133,10 +135,10 @@ func (u *unit) unlock(o order) reply {
 	return says("Unlocked")
 }
 
-func (u *unit) avail(o order) reply {
+func (u *unit) avail(o wire.Order) wire.Reply {
 	chosen := u.connectors
-	if o.connector != 0 {
-		c := u.connector(o.connector)
+	if o.Connector != 0 {
+		c := u.connector(o.Connector)
 		if c == nil {
 			return says("Rejected")
 		}
@@ -145,60 +147,60 @@ func (u *unit) avail(o order) reply {
 	word := "Accepted"
 	for _, c := range chosen {
 		switch {
-		case o.operative:
+		case o.Operative:
 			c.operative, c.closing = true, false
-			if c.state == unavailable {
-				u.become(c, available)
+			if c.state == wire.Unavailable {
+				u.become(c, wire.Available)
 			}
 		case c.charge != nil:
 			c.closing, word = true, "Scheduled"
 		default:
 			c.operative = false
-			u.become(c, unavailable)
+			u.become(c, wire.Unavailable)
 		}
 	}
 	return says(word)
 }
 
-func defaultSettings(cfg *Config, conf ChargerConfig) []setting {
+func defaultSettings(cfg *Config, conf ChargerConfig) []wire.Setting {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
-	return []setting{
-		{"AuthorizeRemoteTxRequests", "false", false},
-		{"ConnectionTimeOut", "60", false},
-		{"GetConfigurationMaxKeys", "50", true},
-		{"HeartbeatInterval", seconds(cfg.Heartbeat), false},
-		{"LocalAuthorizeOffline", "true", false},
-		{"MeterValueSampleInterval", seconds(cfg.MeterInterval), false},
-		{"MeterValuesSampledData", "Energy.Active.Import.Register,Power.Active.Import,Voltage,Current.Import,SoC", false},
-		{"NumberOfConnectors", strconv.Itoa(conf.Connectors), true},
-		{"StopTransactionOnInvalidId", "true", true},
-		{"SupportedFeatureProfiles", "Core,RemoteTrigger", true},
+	return []wire.Setting{
+		{Key: "AuthorizeRemoteTxRequests", Value: "false"},
+		{Key: "ConnectionTimeOut", Value: "60"},
+		{Key: "GetConfigurationMaxKeys", Value: "50", ReadOnly: true},
+		{Key: "HeartbeatInterval", Value: seconds(cfg.Heartbeat)},
+		{Key: "LocalAuthorizeOffline", Value: "true"},
+		{Key: "MeterValueSampleInterval", Value: seconds(cfg.MeterInterval)},
+		{Key: "MeterValuesSampledData", Value: "Energy.Active.Import.Register,Power.Active.Import,Voltage,Current.Import,SoC"},
+		{Key: "NumberOfConnectors", Value: strconv.Itoa(conf.Connectors), ReadOnly: true},
+		{Key: "StopTransactionOnInvalidId", Value: "true", ReadOnly: true},
+		{Key: "SupportedFeatureProfiles", Value: "Core,RemoteTrigger", ReadOnly: true},
 	}
 }
 
-func (u *unit) tellSettings(keys []string) reply {
-	r := reply{status: "Accepted"}
+func (u *unit) tellSettings(keys []string) wire.Reply {
+	r := wire.Reply{Status: "Accepted"}
 	if len(keys) == 0 {
-		r.config = u.settings
+		r.Config = u.settings
 		return r
 	}
 	for _, key := range keys {
-		i := slices.IndexFunc(u.settings, func(s setting) bool { return s.key == key })
+		i := slices.IndexFunc(u.settings, func(s wire.Setting) bool { return s.Key == key })
 		if i < 0 {
-			r.unknown = append(r.unknown, key)
+			r.Unknown = append(r.Unknown, key)
 			continue
 		}
-		r.config = append(r.config, u.settings[i])
+		r.Config = append(r.Config, u.settings[i])
 	}
 	return r
 }
 
-func (u *unit) change(key, value string) reply {
-	i := slices.IndexFunc(u.settings, func(s setting) bool { return s.key == key })
+func (u *unit) change(key, value string) wire.Reply {
+	i := slices.IndexFunc(u.settings, func(s wire.Setting) bool { return s.Key == key })
 	if i < 0 {
 		return says("NotSupported")
 	}
-	if u.settings[i].readOnly {
+	if u.settings[i].ReadOnly {
 		return says("Rejected")
 	}
 	if key == "HeartbeatInterval" || key == "MeterValueSampleInterval" {
@@ -212,23 +214,23 @@ func (u *unit) change(key, value string) reply {
 			u.meterEvery = time.Duration(n) * time.Second
 		}
 	}
-	u.settings[i].value = value
+	u.settings[i].Value = value
 	return says("Accepted")
 }
 
-func (u *unit) trigger(o order) reply {
-	switch o.trigger {
+func (u *unit) trigger(o wire.Order) wire.Reply {
+	switch o.Trigger {
 	case "BootNotification", "Heartbeat":
-		u.urge(&message{action: action(o.trigger), at: u.stamp(u.sim()), request: u.request()})
+		u.urge(&message{Call: wire.Call{Action: wire.Action(o.Trigger), At: u.stamp(u.sim()), Request: u.request()}})
 	case "StatusNotification":
 		for _, c := range u.connectors {
-			if o.connector == 0 || o.connector == c.no {
+			if o.Connector == 0 || o.Connector == c.no {
 				u.tellStatus(c)
 			}
 		}
 	case "MeterValues":
 		for _, c := range u.connectors {
-			if c.charge != nil && (o.connector == 0 || o.connector == c.no) {
+			if c.charge != nil && (o.Connector == 0 || o.Connector == c.no) {
 				u.soon(func() {
 					if c.charge != nil {
 						u.sample(c, u.sim())

@@ -3,15 +3,40 @@ package chargersim
 import (
 	"slices"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
+
+// message is one call to the server, and what befalls it on its way.
+type message struct {
+	wire.Call
+	charge *charge // of authorize, start, meter, stop
+	// faults befall the message when it is sent; each does so once.
+	faults []Fault
+	// attempts counts the times it was put on the wire.
+	attempts int
+	// lose: the answer to it will not be seen.
+	lose bool
+	// again: once it is answered it is told again.
+	again bool
+	// copy marks a repeat of a message that was answered already.
+	copy bool
+	// held until then, so that a later message overtakes it; real time.
+	held time.Time
+	// after is the earliest moment of the next attempt; real time.
+	after time.Time
+	// tampered is the fault that falsified its figures.
+	tampered Fault
+}
 
 // enqueue adds what must be told, and lets the faults of the plan befall it.
 func (u *unit) enqueue(m *message) {
 	u.dirty = true
 	u.requests++
-	m.request = "r-" + itoa(int(u.line.real.UnixMilli())) + "-" + itoa(u.requests)
+	m.Request = "r-" + itoa(int(u.line.real.UnixMilli())) + "-" + itoa(u.requests)
 	m.tampered = m.charge.tampered
-	if len(u.queue) >= u.cfg.MaxQueue && m.action == actMeter {
+	if len(u.queue) >= u.cfg.MaxQueue && m.Action == wire.Meter {
 		u.tally.count("samples given up")
 		return
 	}
@@ -41,14 +66,14 @@ func (u *unit) befall(m *message, f Fault) {
 		u.clockFault = f
 		u.taint(f)
 	case FaultMeterReset, FaultMeterAbsurd:
-		c := u.connectors[m.connector-1]
+		c := u.connectors[m.Connector-1]
 		c.meter.offset = -c.meter.pure()
 		if f == FaultMeterAbsurd {
-			c.meter.offset = 10_000 * KWh
+			c.meter.offset = 10_000 * journal.KWh
 		}
 		m.charge.tampered = f
 	case FaultReorder:
-		if m.action == actMeter {
+		if m.Action == wire.Meter {
 			m.held = u.now().Add(u.cfg.AnswerTimeout / 4)
 		}
 	case FaultDrop, FaultLostAnswer, FaultDuplicate, FaultPipeline, FaultReboot, FaultRebootStorm, FaultGarbage, FaultStall:
@@ -68,14 +93,14 @@ func (u *unit) taint(f Fault) {
 // pump sends what may be sent.
 func (u *unit) pump() {
 	now := u.now()
-	if u.wire == nil || now.Before(u.stalled) {
+	if u.conn == nil || now.Before(u.stalled) {
 		return
 	}
 	if len(u.pending) > 0 && !now.Before(u.answerBy) {
 		u.silence()
 	}
 	u.pumped = now
-	for u.wire != nil && len(u.pending) < u.window && !now.Before(u.stalled) {
+	for u.conn != nil && len(u.pending) < u.window && !now.Before(u.stalled) {
 		m := u.pick(now)
 		if m == nil {
 			return
@@ -96,7 +121,7 @@ func (u *unit) pick(now time.Time) *message {
 		if len(u.pending) > 0 || now.Before(u.bootAt) {
 			return nil
 		}
-		return &message{action: actBoot, at: u.stamp(u.sim()), request: u.request()}
+		return &message{Call: wire.Call{Action: wire.Boot, At: u.stamp(u.sim()), Request: u.request()}}
 	}
 	if len(u.urgent) > 0 {
 		m := u.urgent[0]
@@ -108,7 +133,7 @@ func (u *unit) pick(now time.Time) *message {
 	}
 	if !now.Before(u.heartbeatAt) {
 		u.heartbeatAt = now.Add(u.heartbeat)
-		return &message{action: actHeartbeat, at: u.stamp(u.sim()), request: u.request()}
+		return &message{Call: wire.Call{Action: wire.Heartbeat, At: u.stamp(u.sim()), Request: u.request()}}
 	}
 	return nil
 }
@@ -125,7 +150,7 @@ func (u *unit) due(now time.Time) *message {
 		if u.isPending(m) || now.Before(m.held) {
 			continue
 		}
-		if now.Before(m.after) || (m.action != actStart && !m.charge.acked) {
+		if now.Before(m.after) || (m.Action != wire.Start && !m.charge.acked) {
 			return nil
 		}
 		return m
@@ -152,17 +177,26 @@ func (u *unit) transmit(m *message, now time.Time) {
 			return
 		}
 	}
-	if m.request == "" {
-		m.request = u.request()
+	if m.Request == "" {
+		m.Request = u.request()
 	}
 	id := u.nextID()
 	m.attempts++
 	u.pending[id] = m
 	u.answerBy = now.Add(u.cfg.AnswerTimeout)
-	u.tally.sent(m.action)
-	if err := u.wire.send(id, m); err != nil {
+	u.tally.sent(m.Action)
+	if err := u.conn.Send(id, u.call(m)); err != nil {
 		u.drop()
 	}
+}
+
+// call is m as it is worded now: the session may have got its name since.
+func (*unit) call(m *message) wire.Call {
+	call := m.Call
+	if ch := m.charge; ch != nil {
+		call.Transaction, call.Session, call.Command, call.Offline = ch.transaction, ch.session, ch.command, ch.offline
+	}
+	return call
 }
 
 // suffer does what a fault of the air does; false means that m was not sent.
@@ -185,7 +219,7 @@ func (u *unit) suffer(m *message, f Fault, now time.Time) bool {
 		u.window = 2
 	case FaultGarbage:
 		texts := garbage()
-		if err := u.wire.raw(texts[u.air.IntN(len(texts))]); err != nil {
+		if err := u.conn.Raw(texts[u.air.IntN(len(texts))]); err != nil {
 			u.drop()
 			return false
 		}
@@ -214,57 +248,57 @@ func (u *unit) restart() {
 // some draw numbers.
 func (u *unit) nextID() string {
 	u.ids++
-	if u.accent.spaced {
+	if u.accent.Spaced {
 		return itoa(u.ids)
 	}
 	return itoa(int(1e9+u.air.Int64N(9e9))) + "-" + itoa(u.ids)
 }
 
 // hear takes what happened on the wire.
-func (u *unit) hear(e event) {
-	if e.wire != u.wire || u.wire == nil {
+func (u *unit) hear(e wire.Event) {
+	if e.Conn != u.conn || u.conn == nil {
 		return // of a connection that is no more
 	}
 	switch {
-	case e.gone != nil:
+	case e.Gone != nil:
 		u.drop()
-	case e.order != nil:
-		u.tally.count("order " + e.order.kind)
-		if err := u.wire.reply(*e.order, u.obey(*e.order)); err != nil {
+	case e.Order != nil:
+		u.tally.count("order " + e.Order.Kind)
+		if err := u.conn.Reply(*e.Order, u.obey(*e.Order)); err != nil {
 			u.drop()
 		}
-	case e.answer != nil:
-		u.answered(*e.answer)
+	case e.Answer != nil:
+		u.answered(*e.Answer)
 	}
 }
 
-func (u *unit) answered(a answer) {
-	m := u.pending[a.id]
+func (u *unit) answered(a wire.Answer) {
+	m := u.pending[a.ID]
 	if m == nil {
 		u.tally.count("answers to nothing")
 		return
 	}
-	delete(u.pending, a.id)
+	delete(u.pending, a.ID)
 	u.tally.count("answers")
 	if m.lose {
 		m.lose = false
 		u.drop()
 		return
 	}
-	if a.verdict == taken {
+	if a.Verdict == wire.Taken {
 		u.accept(m, a)
 		return
 	}
 	u.tally.count("errors")
 	if m.copy {
-		if a.verdict == refused {
-			u.journal.violate("%s: a repeated %s was refused: %s", m.charge.local, m.action, a.fault)
+		if a.Verdict == wire.Refused {
+			u.journal.Violate("%s: a repeated %s was refused: %s", m.charge.local, m.Action, a.Fault)
 		}
 		return
 	}
-	if a.verdict == later || !m.transactional() {
+	if a.Verdict == wire.Later || !m.Transactional() {
 		m.after = u.now().Add(u.cfg.Backoff << min(m.attempts, 4))
-		if m.action == actBoot {
+		if m.Action == wire.Boot {
 			u.bootAt = m.after
 		}
 		return
@@ -273,10 +307,10 @@ func (u *unit) answered(a answer) {
 }
 
 // giveUp drops what the server refused for good.
-func (u *unit) giveUp(m *message, a answer) {
-	u.journal.refuse(string(m.action) + " " + a.fault)
+func (u *unit) giveUp(m *message, a wire.Answer) {
+	u.journal.Refuse(string(m.Action) + " " + a.Fault)
 	u.remove(m)
-	if m.action != actStart {
+	if m.Action != wire.Start {
 		return
 	}
 	ch := m.charge
@@ -284,7 +318,7 @@ func (u *unit) giveUp(m *message, a answer) {
 	u.queue = slices.DeleteFunc(u.queue, func(other *message) bool { return other.charge == ch })
 	if c := u.connectors[ch.connector-1]; c.charge == ch {
 		c.charge, c.watts = nil, 0
-		u.become(c, finishing)
+		u.become(c, wire.Finishing)
 	}
 }
 
@@ -293,29 +327,29 @@ func (u *unit) remove(m *message) {
 	u.queue = slices.DeleteFunc(u.queue, func(other *message) bool { return other == m })
 }
 
-func (u *unit) accept(m *message, a answer) {
-	if !a.now.IsZero() && (m.action == actBoot || m.action == actHeartbeat) {
+func (u *unit) accept(m *message, a wire.Answer) {
+	if !a.Now.IsZero() && (m.Action == wire.Boot || m.Action == wire.Heartbeat) {
 		u.clockFault = "" // the server told the time
 	}
-	switch m.action {
-	case actBoot:
+	switch m.Action {
+	case wire.Boot:
 		u.acceptBoot(a)
-	case actAuthorize:
+	case wire.Authorize:
 		u.authorised(m, a)
-	case actStart, actMeter, actStop:
+	case wire.Start, wire.Meter, wire.Stop:
 		u.acceptTransaction(m, a)
-	case actHeartbeat, actStatus:
+	case wire.Heartbeat, wire.Status:
 	}
 }
 
-func (u *unit) acceptBoot(a answer) {
+func (u *unit) acceptBoot(a wire.Answer) {
 	now := u.now()
-	if a.status != "" && a.status != "Accepted" {
-		u.bootAt = now.Add(max(a.interval, time.Second))
+	if a.Status != "" && a.Status != "Accepted" {
+		u.bootAt = now.Add(max(a.Interval, time.Second))
 		return
 	}
-	if a.interval > 0 {
-		u.heartbeat = a.interval
+	if a.Interval > 0 {
+		u.heartbeat = a.Interval
 	}
 	u.booted, u.everBooted, u.failures, u.dirty = true, true, 0, true
 	u.heartbeatAt = now.Add(u.heartbeat)
@@ -328,60 +362,63 @@ func (u *unit) acceptBoot(a answer) {
 }
 
 // acceptTransaction writes the truth down.
-func (u *unit) acceptTransaction(m *message, a answer) {
+func (u *unit) acceptTransaction(m *message, a wire.Answer) {
 	ch := m.charge
 	if !slices.Contains(u.queue, m) { // a repeat of what was answered before
-		if m.action == actStart && (a.transaction != ch.transaction || (a.session != "" && a.session != ch.session)) {
-			u.journal.violate("%s: repeated start got transaction %d %q, first %d %q", ch.local, a.transaction, a.session,
+		if m.Action == wire.Start && (a.Transaction != ch.transaction || (a.Session != "" && a.Session != ch.session)) {
+			u.journal.Violate("%s: repeated start got transaction %d %q, first %d %q", ch.local, a.Transaction, a.Session,
 				ch.transaction, ch.session)
 		}
 		return
 	}
-	if m.action == actStart {
+	if m.Action == wire.Start {
 		u.started(ch, a)
 	}
 	u.remove(m)
-	u.journal.add(u.entry(m, a))
+	u.journal.Add(u.entry(m, a))
 	if m.again {
 		twin := *m
-		twin.again, twin.copy, twin.request, twin.attempts = false, true, u.request(), 0
+		twin.again, twin.copy, twin.Request, twin.attempts = false, true, u.request(), 0
+		if u.conf.Protocol == OCPP16 {
+			twin.Reason = "" // as stations do that have forgotten why
+		}
 		u.urge(&twin)
 	}
 }
 
-func (u *unit) started(ch *charge, a answer) {
-	ch.acked, ch.transaction, ch.orderNo = true, a.transaction, a.orderNo
-	if a.session != "" {
-		ch.session = a.session
+func (u *unit) started(ch *charge, a wire.Answer) {
+	ch.acked, ch.transaction, ch.orderNo = true, a.Transaction, a.OrderNo
+	if a.Session != "" {
+		ch.session = a.Session
 	}
 	c := u.connectors[ch.connector-1]
-	if a.status != "Accepted" && a.status != "" && c.charge == ch && !u.closing {
+	if a.Status != "Accepted" && a.Status != "" && c.charge == ch && !u.closing {
 		ch.deauthorise = true
 		u.finish(c, u.sim(), "DeAuthorized")
 	}
 }
 
-func (u *unit) entry(m *message, a answer) Entry {
+func (u *unit) entry(m *message, a wire.Answer) journal.Entry {
 	ch := m.charge
-	e := Entry{
-		DeviceID: u.conf.DeviceID, Connector: m.connector, Local: ch.local, Transaction: ch.transaction, Session: ch.session,
-		OrderNo: ch.orderNo, IDTag: ch.tag, Time: m.at.UTC(), Register: m.register, Offline: ch.offline, Answered: u.now(),
-		Attempts: m.attempts, Tampered: ch.tampered, Reason: m.reason,
+	e := journal.Entry{
+		DeviceID: u.conf.DeviceID, Connector: m.Connector, Local: ch.local, Transaction: ch.transaction, Session: ch.session,
+		OrderNo: ch.orderNo, IDTag: ch.tag, Time: m.At.UTC(), Register: m.Register, Offline: ch.offline, Answered: u.now(),
+		Attempts: m.attempts, Tampered: string(ch.tampered), Reason: m.Reason,
 	}
 	if u.conf.Protocol == OCPP16 {
-		e.Register = Energy(m.register.Wh() * 10) // whole Wh are told
+		e.Register = journal.Energy(m.Register.Wh() * 10) // whole Wh are told
 	}
-	switch m.action {
-	case actStart:
-		e.Kind = KindStart
-	case actMeter:
-		e.Kind = KindMeter
-	case actStop:
-		e.Kind = KindStop
+	switch m.Action {
+	case wire.Start:
+		e.Kind = journal.KindStart
+	case wire.Meter:
+		e.Kind = journal.KindMeter
+	case wire.Stop:
+		e.Kind = journal.KindStop
 	default:
 	}
-	if a.orderNo != "" {
-		e.OrderNo = a.orderNo
+	if a.OrderNo != "" {
+		e.OrderNo = a.OrderNo
 	}
 	return e
 }

@@ -40,32 +40,3 @@ func (t timeline) power(watts int64) int64 {
 	}
 	return watts
 }
-
-// style is how a charger writes times.
-type style int
-
-const (
-	styleMillis style = iota
-	styleSeconds
-	styleMicros
-	styles
-)
-
-// exact is the moment that remains of t once it has been written.
-func (s style) exact(t time.Time) time.Time {
-	if s == styleSeconds {
-		return t.Truncate(time.Second)
-	}
-	return t.Truncate(time.Millisecond)
-}
-
-func (s style) write(t time.Time) string {
-	switch s {
-	case styleSeconds:
-		return t.UTC().Format("2006-01-02T15:04:05Z")
-	case styleMicros:
-		return t.UTC().Format("2006-01-02T15:04:05.000000+00:00")
-	case styleMillis, styles:
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.000Z")
-}

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
 
 // unit is one charger. All of it belongs to the goroutine of run; others talk
@@ -15,9 +18,9 @@ type unit struct {
 	index   int // in the fleet
 	curve   Curve
 	line    timeline
-	accent  accent
-	dial    dial
-	journal *Journal
+	accent  wire.Accent
+	dial    wire.Dial
+	journal *journal.Journal
 	tally   *tally
 	handle  *Charger
 
@@ -25,8 +28,8 @@ type unit struct {
 	cars, luck, air *rand.Rand
 
 	connectors []*connector
-	wire       wire
-	in         chan event
+	conn       wire.Conn
+	in         chan wire.Event
 	dialed     chan dialResult
 	dialling   bool
 	away       bool // offline on purpose
@@ -47,7 +50,7 @@ type unit struct {
 	ids, sessions, stopped, requests int
 	failures                         int // connections failed or lost in a row
 	meterEvery, heartbeat            time.Duration
-	settings                         []setting
+	settings                         []wire.Setting
 
 	// Real times.
 	bootAt, heartbeatAt, dialAt, answerBy, stalled, pumped time.Time
@@ -55,32 +58,32 @@ type unit struct {
 }
 
 type dialResult struct {
-	wire wire
+	conn wire.Conn
 	err  error
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func newUnit(cfg *Config, conf ChargerConfig, index int, line timeline, j *Journal, t *tally) *unit {
+func newUnit(cfg *Config, conf ChargerConfig, index int, line timeline, j *journal.Journal, t *tally) *unit {
 	source := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(cfg.Seed, uint64(index)*8+n)) } //nolint:gosec // play
 	curve, _ := curveOf(conf.Kind)                                                                    // checked by prepare
 	u := &unit{
 		cfg: cfg, conf: conf, index: index, curve: curve, line: line, journal: j, tally: t,
 		cars: source(0), luck: source(1), air: source(2),
-		in: make(chan event, 8), dialed: make(chan dialResult, 1), pending: map[string]*message{}, window: 1,
+		in: make(chan wire.Event, 8), dialed: make(chan dialResult, 1), pending: map[string]*message{}, window: 1,
 		authorising: map[int]string{}, meterEvery: cfg.MeterInterval, heartbeat: cfg.Heartbeat, dirty: true,
 	}
-	u.accent = accent{
-		style: style(u.air.IntN(int(styles))), spaced: u.air.IntN(2) == 0, kilo: u.air.IntN(3) == 0, model: conf.Kind,
-		serial: "SN" + conf.DeviceID,
+	u.accent = wire.Accent{
+		Style: wire.Style(u.air.IntN(int(wire.Styles))), Spaced: u.air.IntN(2) == 0, Kilo: u.air.IntN(3) == 0, Model: conf.Kind,
+		Serial: "SN" + conf.DeviceID,
 	}
 	if cfg.PlainTimes {
-		u.accent.style = styleMillis
+		u.accent.Style = wire.StyleMillis
 	}
 	now := cfg.Clock.Now()
 	for no := range conf.Connectors {
-		c := &connector{no: no + 1, state: available, operative: true, counted: line.at(now)}
-		c.meter.count = u.cars.Int64N(int64(5000*KWh)) * wattMillis
+		c := &connector{no: no + 1, state: wire.Available, operative: true, counted: line.at(now)}
+		c.meter.count = u.cars.Int64N(int64(5000*journal.KWh)) * wattMillis
 		u.connectors = append(u.connectors, c)
 	}
 	u.settings = defaultSettings(cfg, conf)
@@ -103,10 +106,10 @@ func (u *unit) stamp(sim time.Time) time.Time {
 		t = time.Unix(0, 0).UTC().Add(t.Sub(u.line.told(u.line.sim)))
 	default:
 	}
-	return u.accent.style.exact(t)
+	return u.accent.Style.Exact(t)
 }
 
-func (u *unit) online() bool { return u.wire != nil && u.booted }
+func (u *unit) online() bool { return u.conn != nil && u.booted }
 
 // run lives the charger's life until ctx ends or, with a scenario of counted
 // sessions, until all is told.
@@ -177,13 +180,13 @@ func (u *unit) sleep() time.Duration {
 		}
 	}
 	stalled := now.Before(u.stalled)
-	if u.wire == nil && !u.away && !u.dialling {
+	if u.conn == nil && !u.away && !u.dialling {
 		sooner(u.dialAt)
 	}
 	switch {
 	case stalled:
 		sooner(u.stalled)
-	case u.wire != nil:
+	case u.conn != nil:
 		u.soonest(sooner)
 	}
 	return max(until.Sub(now), time.Millisecond)
@@ -222,7 +225,7 @@ func (u *unit) soonest(until func(time.Time)) {
 
 // connect dials when there is no connection and should be one.
 func (u *unit) connect(ctx context.Context) {
-	if u.wire != nil || u.away || u.dialling || u.now().Before(u.dialAt) {
+	if u.conn != nil || u.away || u.dialling || u.now().Before(u.dialAt) {
 		return
 	}
 	u.dialling = true
@@ -240,11 +243,11 @@ func (u *unit) connected(r dialResult) {
 		return
 	}
 	if u.away {
-		r.wire.close()
+		r.conn.Close()
 		return
 	}
 	u.tally.count("connected")
-	u.wire, u.dirty = r.wire, true
+	u.conn, u.dirty = r.conn, true
 	now := u.now()
 	u.heartbeatAt = now.Add(u.heartbeat)
 	// Many stations come back without a boot message and simply go on.
@@ -277,19 +280,19 @@ func (u *unit) hangUp() {
 	if u.dialling {
 		r := <-u.dialed
 		u.dialling = false
-		if r.wire != nil {
-			r.wire.close()
+		if r.conn != nil {
+			r.conn.Close()
 		}
 	}
 	u.drop()
 }
 
 func (u *unit) drop() {
-	if u.wire == nil {
+	if u.conn == nil {
 		return
 	}
-	u.wire.close()
-	u.wire, u.booted, u.dirty = nil, false, true
+	u.conn.Close()
+	u.conn, u.booted, u.dirty = nil, false, true
 	u.urgent, u.authorising = nil, u.localStarts()
 	clear(u.pending)
 	u.window = 1

@@ -12,6 +12,7 @@ import (
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/client"
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -46,7 +47,7 @@ func (w *world) charge(ctx context.Context, out io.Writer) error {
 	if bad := fleet.Journal().Violations(); len(bad) > 0 {
 		return fmt.Errorf("the chargers saw the platform break a promise: %v", bad)
 	}
-	ended, energy := 0, chargersim.Energy(0)
+	ended, energy := 0, journal.Energy(0)
 	for _, s := range w.truth {
 		if s.Start != nil && s.Stop != nil {
 			ended++

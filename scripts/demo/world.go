@@ -9,6 +9,7 @@ import (
 	"github.com/evcs/evcs/bench/probe"
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/client"
 )
 
@@ -38,7 +39,7 @@ type world struct {
 	operID   int64
 	childID  int64
 	chargers []chargersim.ChargerConfig
-	truth    []chargersim.Session
+	truth    []journal.Session
 	result   api.ReconResult
 	closed   api.Proof
 }

@@ -1,4 +1,6 @@
-package chargersim
+// Package simulate is `evcsctl simulate`: a fleet of simulated chargers on the
+// command line.
+package simulate
 
 import (
 	"bytes"
@@ -17,6 +19,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/evcs"
 )
 
 // The exit codes of Command, those of evcsctl.
@@ -87,7 +93,7 @@ func (o *options) flags(cmd *cobra.Command) {
 	f.StringVar(&o.http, "http", "http://127.0.0.1:8085", "cloudcharge address")
 	f.StringVar(&o.file, "chargers", "", "file of chargers: JSON list, or CSV deviceId,secret[,protocol[,kind[,connectors]]]")
 	f.StringArrayVar(&o.chargers, "charger", nil, "one charger as ID:SECRET (others can see it in the process list); repeatable")
-	f.StringVar(&o.scenario, "profile", "default", "what the cars do: "+strings.Join(slices.Sorted(maps.Keys(Scenarios())), ", "))
+	f.StringVar(&o.scenario, "profile", "default", "what the cars do: "+strings.Join(slices.Sorted(maps.Keys(chargersim.Scenarios())), ", "))
 	f.StringVar(&o.faults, "faults", "none", "faults as NAME=once-in-so-many-messages, or honest, all, none")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of cars and faults")
 	f.IntVar(&o.sessions, "sessions", 0, "sessions per connector; 0 keeps the profile's")
@@ -102,16 +108,16 @@ func (o *options) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.allowRemote, "allow-remote", false, "permit a server that is not on this machine")
 }
 
-func (o *options) config() (Config, error) {
-	scenario, ok := Scenarios()[o.scenario]
+func (o *options) config() (chargersim.Config, error) {
+	scenario, ok := chargersim.Scenarios()[o.scenario]
 	if !ok {
-		return Config{}, fmt.Errorf("profile %q is not known", o.scenario)
+		return chargersim.Config{}, fmt.Errorf("profile %q is not known", o.scenario)
 	}
 	if o.duration <= 0 || o.duration > maxDuration {
-		return Config{}, fmt.Errorf("duration %v: up to %v", o.duration, maxDuration)
+		return chargersim.Config{}, fmt.Errorf("duration %v: up to %v", o.duration, maxDuration)
 	}
 	if o.output != "text" && o.output != "json" {
-		return Config{}, fmt.Errorf("output %q: text or json", o.output)
+		return chargersim.Config{}, fmt.Errorf("output %q: text or json", o.output)
 	}
 	if o.sessions > 0 {
 		scenario.Sessions = o.sessions
@@ -119,34 +125,34 @@ func (o *options) config() (Config, error) {
 	if len(o.tags) > 0 {
 		scenario.Tags = o.tags
 	}
-	faults, err := ParseFaults(o.faults)
+	faults, err := chargersim.ParseFaults(o.faults)
 	if err != nil {
-		return Config{}, err
+		return chargersim.Config{}, err
 	}
 	list, err := o.list()
 	if err != nil {
-		return Config{}, err
+		return chargersim.Config{}, err
 	}
-	cfg := Config{
+	cfg := chargersim.Config{
 		Endpoint: o.url, HTTP: o.http, Chargers: list, Seed: o.seed, Speed: o.speed, Scenario: &scenario, Faults: faults,
 		MeterInterval: o.meterEvery, Lead: o.lead, AllowRemote: o.allowRemote,
 	}
 	if o.scaled {
-		cfg.Time = ScaledPower
+		cfg.Time = chargersim.ScaledPower
 	} else if o.lead == 0 {
-		cfg.Lead = min(o.duration*time.Duration(max(o.speed-1, 0)), farthest)
+		cfg.Lead = min(o.duration*time.Duration(max(o.speed-1, 0)), chargersim.MaxLead)
 	}
 	return cfg, nil
 }
 
-func (o *options) list() ([]ChargerConfig, error) {
-	var list []ChargerConfig
+func (o *options) list() ([]chargersim.ChargerConfig, error) {
+	var list []chargersim.ChargerConfig
 	for _, text := range o.chargers {
 		id, secret, found := strings.Cut(text, ":")
 		if !found {
 			return nil, fmt.Errorf("charger %q: ID:SECRET is needed", id)
 		}
-		list = append(list, ChargerConfig{DeviceID: id, Secret: secret})
+		list = append(list, chargersim.ChargerConfig{DeviceID: id, Secret: secret})
 	}
 	if o.file == "" {
 		return list, nil
@@ -167,8 +173,8 @@ func (o *options) list() ([]ChargerConfig, error) {
 // ReadChargers reads a list of chargers: a JSON array, or CSV lines
 // deviceId,secret[,protocol[,kind[,connectors]]], a head line and lines that
 // begin with # skipped.
-func ReadChargers(text []byte) ([]ChargerConfig, error) {
-	var list []ChargerConfig
+func ReadChargers(text []byte) ([]chargersim.ChargerConfig, error) {
+	var list []chargersim.ChargerConfig
 	if trimmed := bytes.TrimSpace(text); len(trimmed) > 0 && trimmed[0] == '[' {
 		dec := json.NewDecoder(bytes.NewReader(trimmed))
 		dec.DisallowUnknownFields()
@@ -196,16 +202,16 @@ func ReadChargers(text []byte) ([]ChargerConfig, error) {
 	return list, nil
 }
 
-func fromRow(row []string) (ChargerConfig, error) {
+func fromRow(row []string) (chargersim.ChargerConfig, error) {
 	if len(row) < 2 || len(row) > 5 {
-		return ChargerConfig{}, fmt.Errorf("%d fields, 2 to 5 are needed", len(row))
+		return chargersim.ChargerConfig{}, fmt.Errorf("%d fields, 2 to 5 are needed", len(row))
 	}
 	row = append(row, "", "", "")
-	c := ChargerConfig{DeviceID: row[0], Secret: row[1], Protocol: row[2], Kind: row[3]}
+	c := chargersim.ChargerConfig{DeviceID: row[0], Secret: row[1], Protocol: row[2], Kind: row[3]}
 	if row[4] != "" {
-		n, err := positive(row[4])
-		if err != nil {
-			return c, fmt.Errorf("connectors: %w", err)
+		n, err := strconv.Atoi(row[4])
+		if err != nil || n < 1 {
+			return c, fmt.Errorf("connectors: %q is not a positive number", row[4])
 		}
 		c.Connectors = n
 	}
@@ -231,25 +237,26 @@ type Summary struct {
 }
 
 // run lets the fleet live for the duration, winds it up and reports.
-func (o *options) run(ctx context.Context, cfg Config, out io.Writer) (int, error) {
-	fleet, err := New(cfg)
+func (o *options) run(ctx context.Context, cfg chargersim.Config, out io.Writer) (int, error) {
+	fleet, err := chargersim.New(cfg)
 	if err != nil {
 		return exitUsage, err
 	}
-	began := fleet.cfg.Clock.Now()
+	clock := evcs.SystemClock{}
+	began := clock.Now()
 	life, stop := context.WithTimeout(ctx, o.duration+windUpTime)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- fleet.Run(life) }()
 	err = o.wait(ctx, life, fleet, ended)
-	s := fleet.summary(fleet.cfg.Clock.Now().Sub(began))
-	if werr := o.report(s, fleet.journal, out); werr != nil {
+	s := summarise(fleet, cfg.Seed, clock.Now().Sub(began))
+	if werr := o.report(s, fleet.Journal(), out); werr != nil {
 		return exitFailed, werr
 	}
 	return s.code(), err
 }
 
-func (o *options) wait(ctx, life context.Context, fleet *Fleet, ended chan error) error {
+func (o *options) wait(ctx, life context.Context, fleet *chargersim.Fleet, ended chan error) error {
 	timer := time.NewTimer(o.duration)
 	defer timer.Stop()
 	select {
@@ -265,16 +272,17 @@ func (o *options) wait(ctx, life context.Context, fleet *Fleet, ended chan error
 	return <-ended
 }
 
-func (f *Fleet) summary(took time.Duration) Summary {
+func summarise(f *chargersim.Fleet, seed uint64, took time.Duration) Summary {
+	j := f.Journal()
 	s := Summary{
-		Chargers: len(f.units), Seed: f.cfg.Seed, Refused: f.journal.Refused(), Violations: f.journal.Violations(),
+		Chargers: len(f.Chargers()), Seed: seed, Refused: j.Refused(), Violations: j.Violations(),
 		Counts: f.Counts(), Seconds: json.Number(strconv.FormatFloat(took.Seconds(), 'f', 3, 64)),
 	}
 	if s.Violations == nil {
 		s.Violations = []string{}
 	}
-	var energy Energy
-	for _, session := range f.journal.Sessions() {
+	var energy journal.Energy
+	for _, session := range j.Sessions() {
 		s.Samples += len(session.Samples)
 		if session.Start != nil {
 			s.Started++
@@ -289,9 +297,10 @@ func (f *Fleet) summary(took time.Duration) Summary {
 		energy += session.Energy()
 	}
 	s.EnergyKWh = json.Number(energy.String())
-	for _, u := range f.units {
-		s.Sessions += u.sessions
-		s.Undelivered += len(u.queue)
+	for _, c := range f.Chargers() {
+		last := c.Snapshot()
+		s.Sessions += last.Sessions
+		s.Undelivered += last.Queued
 	}
 	if err := f.LastError(); err != nil {
 		s.Disconnected = err.Error()
@@ -309,7 +318,7 @@ func (s Summary) code() int {
 	return exitOK
 }
 
-func (o *options) report(s Summary, j *Journal, out io.Writer) error {
+func (o *options) report(s Summary, j *journal.Journal, out io.Writer) error {
 	if o.journal != "" {
 		if err := saveJournal(o.journal, j); err != nil {
 			return err
@@ -351,7 +360,7 @@ func (o *options) report(s Summary, j *Journal, out io.Writer) error {
 	return nil
 }
 
-func saveJournal(path string, j *Journal) error {
+func saveJournal(path string, j *journal.Journal) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)

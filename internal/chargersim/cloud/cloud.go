@@ -1,4 +1,6 @@
-package chargersim
+// Package cloud words the calls of a simulated charger in cloudcharge, with bytes
+// of its own: signed HTTP requests.
+package cloud
 
 import (
 	"bytes"
@@ -16,19 +18,21 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evcs/evcs/internal/chargersim/journal"
+	"github.com/evcs/evcs/internal/chargersim/wire"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
-// cloudWire speaks cloudcharge: every message is a signed POST, commands come
+// link speaks cloudcharge: every message is a signed POST, commands come
 // back with the heartbeats. It is "connected" while its polls succeed.
-type cloudWire struct {
+type link struct {
 	client *http.Client
 	base   string
 	device string
 	secret string
-	accent accent
+	accent wire.Accent
 	clock  evcs.Clock
-	out    chan<- event
+	out    chan<- wire.Event
 	stop   context.CancelFunc
 	done   <-chan struct{}
 	async  func(func(context.Context)) // runs a call in a goroutine that close waits for
@@ -43,31 +47,42 @@ type cloudWire struct {
 // pollWait is how long a heartbeat waits for commands.
 const pollWait = 20
 
-func dialCloud(c Config, ch ChargerConfig, a accent, transport http.RoundTripper) dial {
-	return func(ctx context.Context, out chan<- event) (wire, error) {
-		w := &cloudWire{
-			client: &http.Client{Transport: transport, Timeout: c.AnswerTimeout + pollWait*time.Second},
-			base:   strings.TrimSuffix(c.HTTP, "/") + "/api/cloudcharge/", device: ch.DeviceID, secret: ch.Secret,
-			accent: a, clock: c.Clock, out: out, known: map[string]bool{},
+// Target is one charger of one server.
+type Target struct {
+	Address          string // "http://host:8085"
+	DeviceID, Secret string
+	Accent           wire.Accent
+	Timeout          time.Duration // of an answer
+	Clock            evcs.Clock
+	Transport        http.RoundTripper
+}
+
+// Dial connects to a target.
+func Dial(t Target) wire.Dial {
+	return func(ctx context.Context, out chan<- wire.Event) (wire.Conn, error) {
+		w := &link{
+			client: &http.Client{Transport: t.Transport, Timeout: t.Timeout + pollWait*time.Second},
+			base:   strings.TrimSuffix(t.Address, "/") + "/api/cloudcharge/", device: t.DeviceID, secret: t.Secret,
+			accent: t.Accent, clock: t.Clock, out: out, known: map[string]bool{},
 		}
 		life, stop := context.WithCancel(ctx)
 		w.stop, w.done = stop, life.Done()
 		w.async = func(f func(context.Context)) { w.wg.Go(func() { f(life) }) }
 		if _, err := w.heartbeat(life, 0); err != nil {
 			stop()
-			return nil, fmt.Errorf("connect %s: %w", ch.DeviceID, err)
+			return nil, fmt.Errorf("connect %s: %w", t.DeviceID, err)
 		}
 		w.async(w.poll)
 		return w, nil
 	}
 }
 
-func (w *cloudWire) close() {
+func (w *link) Close() {
 	w.stop()
 	w.wg.Wait()
 }
 
-func (w *cloudWire) raw(text string) error {
+func (w *link) Raw(text string) error {
 	w.async(func(ctx context.Context) {
 		// garbage has no answer; post closes the body
 		_, _, _ = w.post(ctx, "status", []byte(text))
@@ -75,8 +90,8 @@ func (w *cloudWire) raw(text string) error {
 	return nil
 }
 
-func (w *cloudWire) tell(e event) {
-	e.wire = w
+func (w *link) tell(e wire.Event) {
+	e.Conn = w
 	select {
 	case w.out <- e:
 	case <-w.done:
@@ -84,11 +99,11 @@ func (w *cloudWire) tell(e event) {
 }
 
 // poll asks for commands for as long as the wire lives.
-func (w *cloudWire) poll(ctx context.Context) {
+func (w *link) poll(ctx context.Context) {
 	for ctx.Err() == nil {
 		res, err := w.heartbeat(ctx, pollWait)
 		if err != nil {
-			w.tell(event{gone: err})
+			w.tell(wire.Event{Gone: err})
 			return
 		}
 		w.take(res.Data.Commands)
@@ -101,34 +116,34 @@ func (w *cloudWire) poll(ctx context.Context) {
 	}
 }
 
-// cloudAnswer is the answer to any operation.
-type cloudAnswer struct {
-	Code      string    `json:"code"`
-	Message   string    `json:"message"`
-	ErrorCode any       `json:"errorCode"`
-	RequestID string    `json:"requestId"`
-	Data      cloudData `json:"data"`
+// reply is the answer to any operation.
+type reply struct {
+	Code      string  `json:"code"`
+	Message   string  `json:"message"`
+	ErrorCode any     `json:"errorCode"`
+	RequestID string  `json:"requestId"`
+	Data      content `json:"data"`
 }
 
-type cloudData struct {
-	SessionID     string         `json:"sessionId"`
-	OrderNo       string         `json:"orderNo"`
-	Timestamp     string         `json:"timestamp"`
-	NextHeartbeat int            `json:"nextHeartbeat"`
-	Commands      []cloudCommand `json:"commands"`
+type content struct {
+	SessionID     string    `json:"sessionId"`
+	OrderNo       string    `json:"orderNo"`
+	Timestamp     string    `json:"timestamp"`
+	NextHeartbeat int       `json:"nextHeartbeat"`
+	Commands      []command `json:"commands"`
 	waited        bool
 }
 
 // pause is the time in seconds until the next poll: none when the server holds
 // polls open.
-func (d cloudData) pause() int {
+func (d content) pause() int {
 	if d.waited || len(d.Commands) > 0 {
 		return 0
 	}
 	return min(d.NextHeartbeat, 2)
 }
 
-type cloudCommand struct {
+type command struct {
 	CommandID   json.Number `json:"commandId"`
 	Type        string      `json:"type"`
 	ConnectorNo int         `json:"connectorNo"`
@@ -144,7 +159,7 @@ type cloudCommand struct {
 	} `json:"params"`
 }
 
-func (w *cloudWire) heartbeat(ctx context.Context, wait int) (cloudAnswer, error) {
+func (w *link) heartbeat(ctx context.Context, wait int) (reply, error) {
 	w.mu.Lock()
 	w.polls++
 	request := fmt.Sprintf("hb-%d-%d", w.clock.Now().UnixMilli(), w.polls)
@@ -171,7 +186,7 @@ func (w *cloudWire) heartbeat(ctx context.Context, wait int) (cloudAnswer, error
 
 // take hands commands on, each once: the server repeats them until it knows the
 // outcome.
-func (w *cloudWire) take(commands []cloudCommand) {
+func (w *link) take(commands []command) {
 	for _, c := range commands {
 		id := c.CommandID.String()
 		w.mu.Lock()
@@ -181,20 +196,20 @@ func (w *cloudWire) take(commands []cloudCommand) {
 		if seen {
 			continue
 		}
-		w.tell(event{order: &order{
-			id: id, kind: c.Type, connector: c.ConnectorNo, tag: c.IDTag, session: c.SessionID, hard: c.Params.Type == "hard",
-			operative: c.Params.Operative, trigger: c.Params.Message, key: c.Params.Key, value: c.Params.Value, keys: c.Params.Keys,
+		w.tell(wire.Event{Order: &wire.Order{
+			ID: id, Kind: c.Type, Connector: c.ConnectorNo, Tag: c.IDTag, Session: c.SessionID, Hard: c.Params.Type == "hard",
+			Operative: c.Params.Operative, Trigger: c.Params.Message, Key: c.Params.Key, Value: c.Params.Value, Keys: c.Params.Keys,
 		}})
 	}
 }
 
-func (w *cloudWire) reply(o order, r reply) error {
-	result := fields{"commandId": json.Number(o.id), "result": "ACCEPTED"}
+func (w *link) Reply(o wire.Order, r wire.Reply) error {
+	result := fields{"commandId": json.Number(o.ID), "result": "ACCEPTED"}
 	switch {
-	case r.fault != "":
-		result["result"], result["reason"] = "REJECTED", r.fault
-	case r.status == "Rejected" || r.status == "NotSupported":
-		result["result"], result["reason"] = "REJECTED", r.status
+	case r.Fault != "":
+		result["result"], result["reason"] = "REJECTED", r.Fault
+	case r.Status == "Rejected" || r.Status == "NotSupported":
+		result["result"], result["reason"] = "REJECTED", r.Status
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -202,73 +217,73 @@ func (w *cloudWire) reply(o order, r reply) error {
 	return nil
 }
 
-func (w *cloudWire) send(id string, m *message) error {
+func (w *link) Send(id string, m wire.Call) error {
 	op, session, data := w.word(m)
 	if op == "" { // cloudcharge has no such message: it is taken as said
-		w.async(func(context.Context) { w.tell(event{answer: &answer{id: id, status: "Accepted"}}) })
+		w.async(func(context.Context) { w.tell(wire.Event{Answer: &wire.Answer{ID: id, Status: "Accepted"}}) })
 		return nil
 	}
-	request := m.request
+	request := m.Request
 	w.async(func(ctx context.Context) {
 		res, status, err := w.call(ctx, op, request, session, data)
 		if err != nil {
-			w.tell(event{gone: err})
+			w.tell(wire.Event{Gone: err})
 			return
 		}
 		w.take(res.Data.Commands)
-		a := &answer{
-			id: id, verdict: verdictOf(status), status: "Accepted", session: res.Data.SessionID, orderNo: res.Data.OrderNo,
-			interval: time.Duration(res.Data.NextHeartbeat) * time.Second,
+		a := &wire.Answer{
+			ID: id, Verdict: verdictOf(status), Status: "Accepted", Session: res.Data.SessionID, OrderNo: res.Data.OrderNo,
+			Interval: time.Duration(res.Data.NextHeartbeat) * time.Second,
 		}
-		if a.verdict != taken {
-			a.fault = fmt.Sprintf("%d %v %s", status, res.ErrorCode, res.Message)
+		if a.Verdict != wire.Taken {
+			a.Fault = fmt.Sprintf("%d %v %s", status, res.ErrorCode, res.Message)
 		}
 		if t, err := time.Parse(time.RFC3339, res.Data.Timestamp); err == nil {
-			a.now = t
+			a.Now = t
 		}
-		w.tell(event{answer: a})
+		w.tell(wire.Event{Answer: a})
 	})
 	return nil
 }
 
-func verdictOf(status int) verdict {
+func verdictOf(status int) wire.Verdict {
 	switch {
 	case status == http.StatusOK:
-		return taken
+		return wire.Taken
 	case status >= http.StatusInternalServerError || status == http.StatusTooManyRequests:
-		return later
+		return wire.Later
 	}
-	return refused
+	return wire.Refused
 }
 
 // word gives the operation, the session and the data of a message.
-func (w *cloudWire) word(m *message) (op, session string, data fields) {
-	at := func() string { return w.accent.style.write(m.at) }
-	number := func(e Energy) json.RawMessage { return json.RawMessage(e.String()) }
-	switch m.action {
-	case actBoot, actHeartbeat:
+func (w *link) word(m wire.Call) (op, session string, data fields) {
+	at := func() string { return w.accent.Style.Write(m.At) }
+	number := func(e journal.Energy) json.RawMessage { return json.RawMessage(e.String()) }
+	switch m.Action {
+	case wire.Boot, wire.Heartbeat:
 		return "heartbeat", "", fields{"wait": 0}
-	case actStatus:
-		return "status", "", fields{"connectorNo": max(m.connector, 1), "status": m.state.number(), "plugged": m.state.plugged()}
-	case actStart:
+	case wire.Status:
+		return "status", "", fields{"connectorNo": max(m.Connector, 1), "status": stateNumber(m.State), "plugged": m.State.Plugged()}
+	case wire.Start:
 		data := fields{
-			"connectorNo": m.connector, "idTag": m.tag, "initialEnergy": number(m.register), "startTime": at(),
-			"offline": m.charge.offline,
+			"connectorNo": m.Connector, "idTag": m.Tag, "initialEnergy": number(m.Register), "startTime": at(),
+			"offline": m.Offline,
 		}
-		if m.charge.command != "" {
-			data["commandId"] = json.Number(m.charge.command)
+		if m.Command != "" {
+			data["commandId"] = json.Number(m.Command)
 		}
-		return "start", m.charge.session, data
-	case actMeter:
-		return "meter", m.charge.session, fields{"connectorNo": m.connector, "samples": []fields{{
-			"time": at(), "meter": number(m.register), "power": json.RawMessage(thousandths(m.reading.watts)),
-			"voltage": m.reading.volts, "current": json.RawMessage(thousandths(m.reading.milliamps)),
+		return "start", m.Session, data
+	case wire.Meter:
+		return "meter", m.Session, fields{"connectorNo": m.Connector, "samples": []fields{{
+			"time": at(), "meter": number(m.Register), "power": json.RawMessage(thousandths(m.Reading.Watts)),
+			"voltage": m.Reading.Volts, "current": json.RawMessage(thousandths(m.Reading.Milliamps)),
 		}}}
-	case actStop:
-		return "stop", m.charge.session, fields{
-			"connectorNo": m.connector, "meterStop": number(m.register), "endTime": at(), "reason": m.reason,
+	case wire.Stop:
+		return "stop", m.Session, fields{
+			"connectorNo": m.Connector, "meterStop": number(m.Register), "endTime": at(), "reason": m.Reason,
 		}
-	case actAuthorize: // tags are judged by the start
+	case wire.Authorize: // tags are judged by the start
 	}
 	return "", "", nil
 }
@@ -276,48 +291,48 @@ func (w *cloudWire) word(m *message) (op, session string, data fields) {
 func thousandths(n int64) string { return fmt.Sprintf("%d.%03d", n/1000, n%1000) }
 
 // call signs, sends and reads one operation.
-func (w *cloudWire) call(ctx context.Context, op, request, session string, data fields) (cloudAnswer, int, error) {
+func (w *link) call(ctx context.Context, op, request, session string, data fields) (reply, int, error) {
 	stamp := w.clock.Now().UTC().Format("2006-01-02T15:04:05Z")
-	body, err := signed(w.secret, cloudRequest{
+	body, err := signed(w.secret, envelope{
 		id: request, stamp: stamp, device: w.device, session: session, action: op, data: data,
 	})
 	if err != nil {
-		return cloudAnswer{}, 0, err
+		return reply{}, 0, err
 	}
 	return w.post(ctx, op, body)
 }
 
-func (w *cloudWire) post(ctx context.Context, op string, body []byte) (cloudAnswer, int, error) {
+func (w *link) post(ctx context.Context, op string, body []byte) (reply, int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+op, bytes.NewReader(body))
 	if err != nil {
-		return cloudAnswer{}, 0, fmt.Errorf("%s: %w", op, err)
+		return reply{}, 0, fmt.Errorf("%s: %w", op, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	res, err := w.client.Do(req)
 	if err != nil {
-		return cloudAnswer{}, 0, fmt.Errorf("%s: %w", op, err)
+		return reply{}, 0, fmt.Errorf("%s: %w", op, err)
 	}
 	defer res.Body.Close() // read to its end
 	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
-		return cloudAnswer{}, 0, fmt.Errorf("%s: %w", op, err)
+		return reply{}, 0, fmt.Errorf("%s: %w", op, err)
 	}
-	var a cloudAnswer
+	var a reply
 	if err := json.Unmarshal(text, &a); err != nil {
 		return a, res.StatusCode, errors.Join(fmt.Errorf("%s: unreadable answer with status %d", op, res.StatusCode), err)
 	}
 	return a, res.StatusCode, nil
 }
 
-// cloudRequest is the envelope of contract §16.1.
-type cloudRequest struct {
+// envelope is that of contract §16.1.
+type envelope struct {
 	id, stamp, device, session, action string
 	data                               fields
 }
 
 // signed writes the request with its signature. Texts are signed as they are,
 // everything else as the very bytes of the body.
-func signed(secret string, r cloudRequest) ([]byte, error) {
+func signed(secret string, r envelope) ([]byte, error) {
 	var text, body strings.Builder
 	fmt.Fprintf(&text, "requestId=%s&apiVersion=3.0&timestamp=%s&deviceCode=%s", r.id, r.stamp, r.device)
 	fmt.Fprintf(&body, `{"requestId":%q,"apiVersion":"3.0","timestamp":%q,"deviceCode":%q`, r.id, r.stamp, r.device)
@@ -358,3 +373,18 @@ func sortedKeys(m fields) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// stateNumber is a state in the numbers of cloudcharge.
+func stateNumber(s wire.State) int {
+	switch s {
+	case wire.Charging, wire.SuspendedEV:
+		return 2
+	case wire.Unavailable:
+		return 4
+	case wire.Available, wire.Preparing, wire.Finishing:
+	}
+	return 1
+}
+
+// fields is a JSON object.
+type fields map[string]any

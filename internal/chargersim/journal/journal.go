@@ -1,4 +1,6 @@
-package chargersim
+// Package journal is the truth about what simulated chargers did: what a server
+// has acknowledged, written down exactly as it was sent.
+package journal
 
 import (
 	"bufio"
@@ -47,7 +49,7 @@ type Entry struct {
 	Answered time.Time `json:"answered"`
 	Attempts int       `json:"attempts"`
 	// Tampered names the fault that falsified the figures, if one did.
-	Tampered Fault `json:"tampered,omitempty"`
+	Tampered string `json:"tampered,omitempty"`
 }
 
 // Session is what the journal knows of one charging session.
@@ -60,7 +62,7 @@ type Session struct {
 	OrderNo     string
 	IDTag       string
 	Offline     bool
-	Tampered    Fault
+	Tampered    string
 	Start, Stop *Entry // nil until acknowledged
 	Samples     []Entry
 }
@@ -87,9 +89,11 @@ type Journal struct {
 // maxViolations bounds the list of violations; more than that is one disaster.
 const maxViolations = 1000
 
-func newJournal(limit int) *Journal { return &Journal{limit: limit, refused: map[string]int{}} }
+// New is an empty journal that keeps up to limit entries.
+func New(limit int) *Journal { return &Journal{limit: limit, refused: map[string]int{}} }
 
-func (j *Journal) add(e Entry) {
+// Add writes an entry down and numbers it.
+func (j *Journal) Add(e Entry) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.entries) >= j.limit {
@@ -100,7 +104,8 @@ func (j *Journal) add(e Entry) {
 	j.entries = append(j.entries, e)
 }
 
-func (j *Journal) violate(format string, args ...any) {
+// Violate writes down a promise the server broke.
+func (j *Journal) Violate(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.violations) < maxViolations {
@@ -108,7 +113,8 @@ func (j *Journal) violate(format string, args ...any) {
 	}
 }
 
-func (j *Journal) refuse(what string) {
+// Refuse counts a message given up because the server refused it for good.
+func (j *Journal) Refuse(what string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.refused[what]++

@@ -1,10 +1,9 @@
-package chargersim
+package simulate
 
 import (
 	"bytes"
 	"encoding/json"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -13,11 +12,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/evcs/evcs/internal/chargersim"
 )
 
 func TestCommandRunsAgainstARealSocket(t *testing.T) {
 	t.Parallel()
-	s := newCSMS(t)
+	s := &platform{t: t}
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
 	dir := t.TempDir()
@@ -33,8 +34,8 @@ func TestCommandRunsAgainstARealSocket(t *testing.T) {
 	}
 	var got Summary
 	must(t, json.Unmarshal(out.Bytes(), &got))
-	if got.Started != 8 || got.Stopped != 8 || got.Undelivered != 0 || len(s.starts) != 8 {
-		t.Errorf("summary %+v; server heard %d starts", got, len(s.starts))
+	if got.Started != 8 || got.Stopped != 8 || got.Undelivered != 0 || s.starts != 8 {
+		t.Errorf("summary %+v; server heard %d starts", got, s.starts)
 	}
 	text, err := os.ReadFile(journal)
 	must(t, err)
@@ -105,7 +106,7 @@ func TestCommandTellsWhenNobodyIsThere(t *testing.T) {
 
 func TestReadChargers(t *testing.T) {
 	t.Parallel()
-	want := []ChargerConfig{{DeviceID: "A", Secret: "s", Protocol: CloudCharge, Kind: "AC7", Connectors: 2}, {DeviceID: "B", Secret: "t"}}
+	want := []chargersim.ChargerConfig{{DeviceID: "A", Secret: "s", Protocol: chargersim.CloudCharge, Kind: "AC7", Connectors: 2}, {DeviceID: "B", Secret: "t"}}
 	for name, text := range map[string]string{
 		"csv":  "A,s,CLOUDCHARGE,AC7,2\nB,t\n",
 		"json": `[{"deviceId":"A","secret":"s","protocol":"CLOUDCHARGE","kind":"AC7","connectors":2},{"deviceId":"B","secret":"t"}]`,
@@ -121,68 +122,4 @@ func TestReadChargers(t *testing.T) {
 			t.Errorf("%q was read", text)
 		}
 	}
-}
-
-// cloudServer is a fake cloudcharge platform with the signature of the
-// contract's words: it recomputes the text from the decoded request.
-type cloudServer struct {
-	*csms
-	answers  map[string]string // by request id
-	commands []string          // JSON, handed out once each
-	results  []map[string]any
-}
-
-func (s *cloudServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var req struct {
-		RequestID, APIVersion, Timestamp, Signature, DeviceCode, SessionID, Action string
-		Data                                                                       json.RawMessage
-	}
-	body := new(bytes.Buffer)
-	_, _ = body.ReadFrom(r.Body)
-	reply := func(status int, data string) {
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(`{"code":"` + http.StatusText(status) + `","data":` + data + `}`))
-	}
-	if err := json.Unmarshal(body.Bytes(), &req); err != nil {
-		reply(http.StatusBadRequest, "null")
-		return
-	}
-	if want := signatureOf(s.t, "secret", req.RequestID, req.Timestamp, req.DeviceCode, req.SessionID, req.Action, req.Data); want != req.Signature {
-		s.t.Errorf("signature %s, want %s of %s", req.Signature, want, body)
-		reply(http.StatusUnauthorized, "null")
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old := s.answers[req.RequestID]; old != "" && req.Action != "heartbeat" {
-		reply(http.StatusOK, old)
-		return
-	}
-	var data map[string]any
-	must(s.t, json.Unmarshal(req.Data, &data))
-	answer := s.act(req.Action, req.SessionID, data)
-	s.answers[req.RequestID] = answer
-	reply(http.StatusOK, answer)
-}
-
-func (s *cloudServer) act(action, session string, data map[string]any) string {
-	switch action {
-	case "heartbeat":
-		if results, ok := data["commandResults"].([]any); ok {
-			for _, one := range results {
-				s.results = append(s.results, one.(map[string]any))
-			}
-		}
-		return `{"nextHeartbeat":60,"commands":[` + strings.Join(s.commands, ",") + `]}`
-	case "start":
-		s.starts[session]++
-		return `{"sessionId":"` + session + `","orderNo":"ORD-1"}`
-	case "meter":
-		s.meters[session]++
-		return `{"accepted":1}`
-	case "stop":
-		s.stops[1] = append(s.stops[1], 0)
-		return `{"sessionId":"` + session + `","orderNo":"ORD-1"}`
-	}
-	return `{}`
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 func TestCurves(t *testing.T) {
@@ -38,7 +40,7 @@ func TestMeterIsExact(t *testing.T) {
 			return &connector{car: &car, charge: &charge{}, counted: begin, stepEnd: begin}
 		}
 		often, once := at(), at()
-		now, last := begin, Energy(0)
+		now, last := begin, journal.Energy(0)
 		for _, ms := range rapid.SliceOfN(rapid.Int64Range(1, 200_000), 1, 60).Draw(t, "pauses") {
 			now = now.Add(time.Duration(ms) * time.Millisecond)
 			often.count(curve, now)
@@ -52,7 +54,7 @@ func TestMeterIsExact(t *testing.T) {
 			t.Fatalf("read often %d, read once %d", often.meter.count, once.meter.count)
 		}
 		// The peak for all the time, in 0.1 Wh.
-		if most := Energy(curve.Peak * now.Sub(begin).Milliseconds() / wattMillis); last > most {
+		if most := journal.Energy(curve.Peak * now.Sub(begin).Milliseconds() / wattMillis); last > most {
 			t.Fatalf("%s kWh, possible are %s", last, most)
 		}
 		if often.soc() > fullSoC {
@@ -63,12 +65,12 @@ func TestMeterIsExact(t *testing.T) {
 
 func TestEnergyText(t *testing.T) {
 	t.Parallel()
-	for e, want := range map[Energy]string{0: "0.0000", 1: "0.0001", 42_5000: "42.5000", -3: "-0.0003"} {
+	for e, want := range map[journal.Energy]string{0: "0.0000", 1: "0.0001", 42_5000: "42.5000", -3: "-0.0003"} {
 		if e.String() != want {
 			t.Errorf("Energy(%d) is written %s, want %s", int64(e), e, want)
 		}
 	}
-	if got := Energy(19).Wh(); got != 1 {
+	if got := journal.Energy(19).Wh(); got != 1 {
 		t.Errorf("19 units are %d Wh, want 1", got)
 	}
 }
