@@ -124,6 +124,20 @@ func (e *env) clientConfig(t target) (client.Config, error) {
 	}
 	config.Token, config.RefreshToken = tokens.Token, tokens.Refresh
 	config.OnTokens = e.keepTokens(t)
+	config.Shared = func(ctx context.Context) (token, refresh string, done func(), err error) {
+		if done, err = e.profiles().lock(ctx); err != nil {
+			return "", "", nil, err
+		}
+		stored, err := e.profiles().tokens(t.Name)
+		if err != nil {
+			done()
+			return "", "", nil, err
+		}
+		if stored.Server != "" && stored.Server != t.Server {
+			stored = signIn{} // somebody signed in to another server meanwhile
+		}
+		return stored.Token, stored.Refresh, done, nil
+	}
 	return config, nil
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+
+	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/evcs/evcs/internal/api"
 )
@@ -103,7 +106,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// keepTokens stores renewed tokens of a context.
+// keepTokens stores new tokens of a context. The lock of the profiles is held.
 func (e *env) keepTokens(t target) func(api.LoginResult) error {
 	return func(result api.LoginResult) error {
 		return e.profiles().setTokens(t.Name, &signIn{
@@ -129,7 +132,49 @@ func (p profiles) tokens(name string) (signIn, error) {
 	return all[name], err
 }
 
-// setTokens stores the sign-in of a context, or forgets it when nil.
+// lock waits until no other process writes sign-ins or renews one, and returns
+// what lets the next one in. A process that dies lets go of it.
+func (p profiles) lock(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("lock the profile: %w", err)
+	}
+	type result struct {
+		unlock func()
+		err    error
+	}
+	locked := make(chan result, 1)
+	go func() { // the wait itself cannot be broken off
+		unlock, err := lockedfile.MutexAt(filepath.Join(p.dir, "tokens.lock")).Lock()
+		locked <- result{unlock, err}
+	}()
+	select {
+	case r := <-locked:
+		if r.err != nil {
+			return nil, fmt.Errorf("lock the profile: %w", r.err)
+		}
+		return r.unlock, nil
+	case <-ctx.Done():
+		go func() {
+			if r := <-locked; r.err == nil {
+				r.unlock()
+			}
+		}()
+		return nil, fmt.Errorf("wait for another evcsctl that renews the sign-in: %w", ctx.Err())
+	}
+}
+
+// changeTokens is setTokens under the lock.
+func (p profiles) changeTokens(ctx context.Context, name string, s *signIn) error {
+	unlock, err := p.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return p.setTokens(name, s)
+}
+
+// setTokens stores the sign-in of a context, or forgets it when nil. The lock is
+// held.
 func (p profiles) setTokens(name string, s *signIn) error {
 	all := map[string]signIn{}
 	if err := p.read("tokens.json", true, &all); err != nil {

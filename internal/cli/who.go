@@ -68,6 +68,11 @@ func loginRun(ctx context.Context, e *env, opts loginOptions) error {
 	if err != nil {
 		return err
 	}
+	unlock, err := e.profiles().lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := e.keepTokens(target)(result); err != nil {
 		return err
 	}
@@ -123,7 +128,7 @@ func logoutRun(ctx context.Context, e *env, all bool) error {
 		body.All = api.Ptr(api.Flag(true))
 	}
 	asked := c.Auth.Logout(ctx, body)
-	if err := e.profiles().setTokens(target.Name, nil); err != nil {
+	if err := e.profiles().changeTokens(ctx, target.Name, nil); err != nil {
 		return err
 	}
 	if asked != nil && exitCode(asked) != exitDenied {
@@ -260,14 +265,14 @@ func contextList(ctx context.Context, e *env) error {
 }
 
 func newContextRemove(e *env) *cobra.Command {
-	c := verb("remove <name>", "Remove a context and its sign-in", cobra.ExactArgs(1), func(_ context.Context, args []string) error {
-		return contextRemove(e, args[0])
+	c := verb("remove <name>", "Remove a context and its sign-in", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		return contextRemove(ctx, e, args[0])
 	})
 	c.Aliases = []string{"rm"}
 	return c
 }
 
-func contextRemove(e *env, name string) error {
+func contextRemove(ctx context.Context, e *env, name string) error {
 	all, err := e.profiles().contexts()
 	if err != nil {
 		return err
@@ -285,7 +290,7 @@ func contextRemove(e *env, name string) error {
 	if err := e.profiles().setContexts(all); err != nil {
 		return err
 	}
-	return e.profiles().setTokens(name, nil)
+	return e.profiles().changeTokens(ctx, name, nil)
 }
 
 func newVersion(e *env) *cobra.Command {

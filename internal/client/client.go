@@ -34,6 +34,10 @@ type Config struct {
 	Transport    http.RoundTripper
 	// OnTokens is told of every renewed pair of tokens, to store them.
 	OnTokens func(api.LoginResult) error
+	// Shared makes several processes with one stored sign-in renew it one after
+	// another: it waits until no other renews, and returns the pair that is stored
+	// then and what ends the renewal. It may be nil.
+	Shared func(ctx context.Context) (token, refresh string, done func(), err error)
 	// Retries is how often a harmless call is repeated; negative means never,
 	// zero means 3 times.
 	Retries int
@@ -101,6 +105,7 @@ type wire struct {
 	tenant   int64
 	scope    string
 	onTokens func(api.LoginResult) error
+	shared   func(ctx context.Context) (token, refresh string, done func(), err error)
 
 	mu      sync.Mutex // guards the tokens; held while they are renewed
 	token   string
@@ -116,7 +121,7 @@ const (
 
 func newWire(config Config) *wire {
 	w := &wire{
-		tenant: config.TenantID, scope: config.Scope, onTokens: config.OnTokens,
+		tenant: config.TenantID, scope: config.Scope, onTokens: config.OnTokens, shared: config.Shared,
 		token: config.Token, refresh: config.RefreshToken,
 	}
 	if config.Retries == 0 {
@@ -263,6 +268,17 @@ func (w *wire) renew(ctx context.Context, stale string) (string, error) {
 	}
 	if w.refresh == "" {
 		return "", nil
+	}
+	if w.shared != nil {
+		token, refresh, done, err := w.shared(ctx)
+		if err != nil {
+			return "", fmt.Errorf("renew the sign-in: %w", err)
+		}
+		defer done()
+		w.token, w.refresh = token, refresh
+		if token != stale || refresh == "" {
+			return token, nil // another process was first, or has signed out
+		}
 	}
 	body, err := w.once(ctx, call{
 		method: http.MethodPost, path: "/api/auth/refresh", body: api.Refresh{RefreshToken: w.refresh}, public: true,
