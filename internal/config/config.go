@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -110,10 +111,14 @@ type CORS struct {
 
 // RateLimit bounds what callers may do; 0 is off.
 type RateLimit struct {
-	TenantPerSecond int `koanf:"tenantPerSecond" doc:"API requests per second of a tenant"`
-	TenantBurst     int `koanf:"tenantBurst" doc:"Burst of the same"`
-	LoginPerMinute  int `koanf:"loginPerMinute" doc:"Failed sign-ins per minute of an address"`
-	DevicePerSecond int `koanf:"devicePerSecond" doc:"Messages per second of a charger"`
+	TenantPerSecond   int `koanf:"tenantPerSecond" doc:"API requests per second of a tenant"`
+	TenantBurst       int `koanf:"tenantBurst" doc:"Burst of the same"`
+	LoginPerMinute    int `koanf:"loginPerMinute" doc:"Failed sign-ins per minute of an address"`
+	StartPerSecond    int `koanf:"startPerSecond" doc:"Starts of charges per second of a tenant"`
+	CallbackPerSecond int `koanf:"callbackPerSecond" doc:"Payment callbacks per second of an address"`
+	ExportPerMinute   int `koanf:"exportPerMinute" doc:"Exports per minute of a user"`
+	StreamsPerTenant  int `koanf:"streamsPerTenant" doc:"Event streams of a tenant at once"`
+	DevicePerSecond   int `koanf:"devicePerSecond" doc:"Messages per second of a charger"`
 }
 
 // Payment are the settings of the payment channels.
@@ -144,6 +149,7 @@ func Defaults() Config {
 		CORS:     CORS{Origins: []string{}},
 		RateLimit: RateLimit{
 			TenantPerSecond: 5000, TenantBurst: 10_000, LoginPerMinute: 30, DevicePerSecond: 100,
+			StartPerSecond: 1000, CallbackPerSecond: 200, ExportPerMinute: 10, StreamsPerTenant: 100,
 		},
 		Payment: Payment{Sandbox: true},
 	}
@@ -207,10 +213,17 @@ func (c Config) Check() error {
 	for key, n := range map[string]int{
 		"rateLimit.tenantPerSecond": c.RateLimit.TenantPerSecond, "rateLimit.tenantBurst": c.RateLimit.TenantBurst,
 		"rateLimit.loginPerMinute": c.RateLimit.LoginPerMinute, "rateLimit.devicePerSecond": c.RateLimit.DevicePerSecond,
+		"rateLimit.startPerSecond": c.RateLimit.StartPerSecond, "rateLimit.callbackPerSecond": c.RateLimit.CallbackPerSecond,
+		"rateLimit.exportPerMinute": c.RateLimit.ExportPerMinute, "rateLimit.streamsPerTenant": c.RateLimit.StreamsPerTenant,
 		"database.connections": c.Database.Connections,
 	} {
 		if n < 0 {
 			fault(key, "must not be negative")
+		}
+	}
+	for _, origin := range c.CORS.Origins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
+			fault("cors.origins", "must be origins such as https://ops.example.com, %q is none", origin)
 		}
 	}
 	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {

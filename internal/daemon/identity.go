@@ -4,10 +4,19 @@ import (
 	"context"
 
 	"github.com/evcs/evcs/internal/auth"
+	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/tenant"
 )
+
+// apiLimits are the bounds of the settings that the REST listener keeps.
+func apiLimits(c config.RateLimit) httpapi.Limits {
+	return httpapi.Limits{
+		TenantPerSecond: c.TenantPerSecond, TenantBurst: c.TenantBurst, StartPerSecond: c.StartPerSecond,
+		CallbackPerSecond: c.CallbackPerSecond, ExportPerMinute: c.ExportPerMinute, StreamsPerTenant: c.StreamsPerTenant,
+	}
+}
 
 // wireTenants makes the tree and what people do with it.
 func (d *Daemon) wireTenants(p *parts) error {

@@ -165,7 +165,7 @@ func (d *Daemon) restHandler(p *parts) (http.Handler, error) {
 		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings,
 		Replays: d.db.Idempotency(d.opt.Clock), Meter: p.metrics, Version: d.opt.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
-		MetricsCIDR: metrics, TenantRate: cfg.RateLimit.TenantPerSecond, TenantBurst: cfg.RateLimit.TenantBurst, Parts: p.api,
+		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,
 	}), nil
 }
 

@@ -27,7 +27,7 @@ func (p Callbacks) register(s *Server) {
 	op := func(id, path, summary string) operation {
 		return operation{
 			ID: id, Method: http.MethodPost, Path: "/api/payment/callback/" + path, Aliases: []string{"/api/payment/callback/" + path + "/refund"},
-			Group: "payment", Access: public, Summary: summary, NoReplay: true, MaxBody: cashier.MaxCallback, Content: "text/plain", OwnFailures: true,
+			Group: "payment", Access: public, Summary: summary, NoReplay: true, MaxBody: cashier.MaxCallback, Content: "text/plain", OwnFailures: true, Pace: paceCallback,
 		}
 	}
 	for _, channel := range []string{"alipay", "wechat"} {

@@ -47,7 +47,7 @@ func (p Orders) registerCharge(s *Server) {
 	}
 	const told = " With source DEVICE a gateway tells what a device has done by itself: needs protocol:event, sends no command."
 	start := op("startOrder", "/api/order/start", "order:control", "order", "Start a charge", startErrors)
-	start.Or = "charger:charge"
+	start.Or, start.Pace = "charger:charge", paceStart
 	start.Description = "With a wait the answer is final: the device began, or the order is cancelled and the failure says why." + told
 	register(s, start, p.start)
 	stop := op("stopOrder", "/api/order/stop", "order:control", "order", "Stop a charge", stopErrors)
@@ -55,7 +55,9 @@ func (p Orders) registerCharge(s *Server) {
 	stop.Description = "Settles from the device's own stop." + told
 	register(s, stop, p.stop)
 	const connector = "/api/charger/{chargerId}/connectors/{connectorNo}"
-	register(s, op("startConnector", connector+"/start", "charger:charge", "charger", "Start a charge on a connector", startErrors), p.startConnector)
+	startOn := op("startConnector", connector+"/start", "charger:charge", "charger", "Start a charge on a connector", startErrors)
+	startOn.Pace = paceStart
+	register(s, startOn, p.startConnector)
 	register(s, op("stopConnector", connector+"/stop", "charger:charge", "charger", "Stop the running charge of a connector", stopErrors), p.stopConnector)
 }
 

@@ -60,6 +60,7 @@ func (x *exchange) fail(ctx context.Context, err error) *failure {
 		code, data, detail = evcs.CodeServiceUnavailable, nil, evcs.Detail{}
 	}
 	x.note(ctx, code, err)
+	x.auditRefusal(ctx, code)
 	text := detail.ZH
 	if x.english {
 		text = detail.EN

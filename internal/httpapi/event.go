@@ -52,7 +52,7 @@ type streamEvents struct {
 }
 
 func (e Events) register(s *Server) {
-	e.tickets, e.streams, e.tree = newTickets(e.Clock), newStreamCount(), s.cfg.Tree
+	e.tickets, e.streams, e.tree = newTickets(e.Clock), newStreamCount(s.cfg.Limits.StreamsPerTenant), s.cfg.Tree
 	if e.Guard == nil {
 		e.Guard = s.cfg.Guard
 	}

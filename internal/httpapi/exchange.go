@@ -41,6 +41,7 @@ type exchange struct {
 	bodyBroken bool
 	// bodyReplayKey is the body's idempotentKey.
 	bodyReplayKey string
+	target        evcs.TenantID // whom the request is about, when it is said
 	status        *statusWriter
 	code          evcs.Code
 	cause         error
@@ -82,13 +83,11 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d *declared) (*ex
 	status := &statusWriter{ResponseWriter: w}
 	x := &exchange{
 		s: s, op: d, w: status, status: status, path: r.URL.Path, english: prefersEnglish(r.Header.Get("Accept-Language")),
-		trace: traceOf(r), address: hostOf(r.RemoteAddr), query: r.URL.Query(),
+		trace: traceOf(r), address: s.clientAddress(r), query: r.URL.Query(),
 	}
 	h := w.Header()
 	h.Set("X-Request-Id", x.trace)
 	h.Set("Content-Language", languageTag(x.english))
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cache-Control", "no-store")
 	ctx := context.WithValue(evcs.WithTrace(r.Context(), x.trace), exchangeKey{}, x)
 	x.r = r.WithContext(ctx)
 	return x, x.r
@@ -138,7 +137,7 @@ func (x *exchange) admit() error {
 		return x.admitInternal()
 	}
 	if d.Access == public || d.Access == selfChecked && x.r.Header.Get("Authorization") == "" {
-		return nil
+		return x.s.limits.admit(d.Pace, nil, x.address)
 	}
 	actor, err := x.authenticate()
 	if err != nil {
@@ -146,9 +145,10 @@ func (x *exchange) admit() error {
 	}
 	actor.Address, actor.Agent = x.address, limitText(x.r.UserAgent(), 200)
 	x.setActor(actor)
+	if err := x.s.limits.admit(d.Pace, actor, x.address); err != nil {
+		return err
+	}
 	switch {
-	case !x.s.limits.allow(actor.Tenant):
-		return evcs.With(errTooMany, map[string]any{"retryAfter": 1})
 	case actor.MustChangePassword && !d.OpenPassword:
 		return errMustChange
 	case d.Access == anyUser && actor.Key != 0:
@@ -183,9 +183,8 @@ func (x *exchange) authenticate() (*evcs.Actor, error) {
 // fromProxy honours identity headers of a trusted proxy; from anyone else they
 // are as if absent.
 func (x *exchange) fromProxy() (*evcs.Actor, error) {
-	cfg := x.s.cfg
-	proxies, ok := cfg.Guard.(Proxies)
-	if !ok || cfg.ProxySecret == "" || !contains(cfg.ProxyCIDR, x.address) || !sameSecret(x.r.Header.Get("X-Proxy-Secret"), cfg.ProxySecret) {
+	proxies, ok := x.s.cfg.Guard.(Proxies)
+	if !ok || !x.s.proxied(x.r) {
 		return nil, errUnauthenticated
 	}
 	user, tenant := x.r.Header.Get("X-User-Id"), x.r.Header.Get("X-Tenant-Id")

@@ -42,7 +42,7 @@ func (h Health) register(s *Server) {
 // monitoring:system read; for anyone else the path does not exist.
 func (s *Server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if contains(s.cfg.MetricsCIDR, hostOf(r.RemoteAddr)) || s.mayReadMetrics(r) {
+		if contains(s.cfg.MetricsCIDR, s.clientAddress(r)) || s.mayReadMetrics(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -55,7 +55,7 @@ func (s *Server) mayReadMetrics(r *http.Request) bool {
 	if bearer == "" || s.cfg.Guard == nil {
 		return false
 	}
-	a, err := s.cfg.Guard.Authenticate(r.Context(), bearer, hostOf(r.RemoteAddr))
+	a, err := s.cfg.Guard.Authenticate(r.Context(), bearer, s.clientAddress(r))
 	return err == nil && a.May("monitoring:system")
 }
 

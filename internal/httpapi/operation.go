@@ -130,6 +130,7 @@ type operation struct {
 	// OpenPassword lets a principal that must change its password through.
 	OpenPassword bool
 	MaxBody      int64    // bytes; 0: 1 MiB
+	Pace         pace     // a bound besides that of the tenant (9429)
 	Sorts        []string // lists: fields that sort= accepts; the first is the default (descending)
 	// Default of tenantScope; zero is SELF.
 	WideByDefault bool

@@ -49,6 +49,9 @@ func (s *Server) reach(ctx context.Context, a *evcs.Actor, tenant evcs.TenantID,
 	if tenant == a.Tenant {
 		return nil
 	}
+	if x := exchangeOf(ctx); x != nil {
+		x.target = tenant
+	}
 	below, err := s.cfg.Tree.Below(ctx, a.Tenant, tenant)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // Guard says who a credential belongs to. It refuses with 6003, 6004, 6006,
@@ -38,6 +39,8 @@ type Tree interface {
 // Crossings audits reads and writes across layers of the tree (§1.8).
 type Crossings interface {
 	CrossedRead(ctx context.Context, a *evcs.Actor, operation string, target evcs.TenantID)
+	// Refused audits a write or a crossing that was refused with 403.
+	Refused(ctx context.Context, a *evcs.Actor, r tenant.Refusal)
 }
 
 // Replays keeps the answers of requests with an Idempotency-Key (§1.7).
@@ -74,9 +77,9 @@ type Config struct {
 	ProxyCIDR   []netip.Prefix
 	ProxySecret string
 	MetricsCIDR []netip.Prefix
-	// TenantRate bounds requests per second of one tenant; 0 is off.
-	TenantRate  int
-	TenantBurst int
+	Limits      Limits
+	// CORSOrigins are the web origins whose pages may call; none: no page may.
+	CORSOrigins []string
 	Parts       []Part
 }
 
@@ -89,6 +92,7 @@ type Server struct {
 	operations []*declared
 	pending    []route // declared, not yet on the router
 	limits     limits
+	handler    http.Handler // the router behind what holds for every request
 	documents  documents
 }
 
@@ -108,7 +112,7 @@ func New(cfg Config) *Server {
 	takeOverHuma()
 	s := &Server{cfg: cfg, router: mux.NewRouter().UseEncodedPath(), segments: make(map[string]*mux.Router)}
 	s.api = huma.NewAPI(humaConfig(cfg.Version), adapter{s})
-	s.limits = newLimits(cfg)
+	s.limits = newLimits(cfg.Limits)
 	for _, part := range cfg.Parts {
 		part.register(s)
 	}
@@ -118,11 +122,15 @@ func New(cfg Config) *Server {
 	s.serveDocuments()
 	s.router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	s.router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+	s.handler = crossOrigin(cfg.CORSOrigins, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.protect(w, r)
+		s.router.ServeHTTP(w, r)
+	}))
 	return s
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
 // Handle adds a route that is no operation of the document.
 func (s *Server) Handle(path string, h http.Handler) {

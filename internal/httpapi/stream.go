@@ -17,14 +17,13 @@ import (
 )
 
 const (
-	ticketLife       = time.Minute
-	maxTickets       = 10_000
-	streamsPerTenant = 100
-	streamBuffer     = 1000
-	streamBatch      = 500
-	streamBehind     = 10_000
-	streamBeat       = 15 * time.Second
-	streamPatience   = 20 * time.Second // for a reader that does not read
+	ticketLife     = time.Minute
+	maxTickets     = 10_000
+	streamBuffer   = 1000
+	streamBatch    = 500
+	streamBehind   = 10_000
+	streamBeat     = 15 * time.Second
+	streamPatience = 20 * time.Second // for a reader that does not read
 )
 
 var errStreamOver = errors.New("the stream is over")
@@ -67,32 +66,6 @@ func (t *tickets) use(text string) (ticket, bool) {
 	found, ok := t.open[text]
 	delete(t.open, text)
 	return found, ok && found.expires.After(t.clock.Now())
-}
-
-// streamCount bounds the streams of each tenant.
-type streamCount struct {
-	mu sync.Mutex
-	by map[evcs.TenantID]int // guarded by mu
-}
-
-func newStreamCount() *streamCount { return &streamCount{by: make(map[evcs.TenantID]int)} }
-
-func (c *streamCount) enter(t evcs.TenantID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by[t] >= streamsPerTenant {
-		return false
-	}
-	c.by[t]++
-	return true
-}
-
-func (c *streamCount) leave(t evcs.TenantID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by[t]--; c.by[t] == 0 {
-		delete(c.by, t)
-	}
 }
 
 // stream serves one event stream until its reader, its credential or the

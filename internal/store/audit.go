@@ -46,7 +46,7 @@ func auditSequence(t evcs.TenantID) string { return fmt.Sprintf("audit/%d", t) }
 
 // Fold implements tenant.Trail.
 func (s AuditTrail) Fold(ctx context.Context, id, n int64) error {
-	return s.q.swap(ctx, "fold audit row", `UPDATE audit SET count = count + ? WHERE id = ? AND action = ?`, n, id, tenant.CrossLayerRead)
+	return s.q.swap(ctx, "fold audit row", `UPDATE audit SET count = count + ? WHERE id = ? AND (action = ? OR NOT success)`, n, id, tenant.CrossLayerRead)
 }
 
 const auditColumns = `r.id, r.operator_tenant_id, r.operator_user_id, r.operator_name, r.key_id, r.target_tenant_id, r.target_type,

@@ -46,7 +46,8 @@ type Trail interface {
 	// Record appends the row to the chain of its operator tenant and sets its
 	// ID, ChainNo and Hash.
 	Record(ctx context.Context, row *AuditRow) error
-	// Fold adds n to the count of a CROSS_LAYER_READ row.
+	// Fold adds n to the count of a row that stands for several: a
+	// CROSS_LAYER_READ or a refusal.
 	Fold(ctx context.Context, id int64, n int64) error
 }
 

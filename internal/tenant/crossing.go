@@ -10,12 +10,14 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 )
 
-// foldWindow is how long reads of one principal and operation count on one row.
+// foldWindow is how long equal reads and equal refusals of one principal and
+// operation count on one row.
 const foldWindow = time.Minute
 
-// Crossings audits reads below the own tenant. The first one of a principal,
-// an operation and a target is written at once; those of the next 60 s are
-// counted in memory and added to its row when the minute is over.
+// Crossings audits what changes nothing: reads below the own tenant and what
+// was refused with 403. The first one of a principal, an operation and a target
+// is written at once; those of the next 60 s are counted in memory and added to
+// its row when the minute is over.
 type Crossings struct {
 	Clock    evcs.Clock
 	Transact Transact
@@ -30,6 +32,8 @@ type crossing struct {
 	key       evcs.KeyID
 	operation string
 	target    evcs.TenantID
+	object    string
+	code      evcs.Code // zero: nothing was refused
 }
 
 type folding struct {
@@ -38,24 +42,47 @@ type folding struct {
 	more  int64
 }
 
-// maxFolding bounds what is remembered; beyond it every read is a row.
+// maxFolding bounds what is remembered; beyond it each is a row.
 const maxFolding = 10_000
 
 // CrossedRead notes that a read below its tenant. A row that cannot be written
 // is logged; the read has happened.
 func (c *Crossings) CrossedRead(ctx context.Context, a *evcs.Actor, operation string, target evcs.TenantID) {
+	c.note(ctx, a, crossing{user: a.User, key: a.Key, operation: operation, target: target}, AuditRow{
+		Action: CrossLayerRead, Target: target, TargetType: KindTenant, TargetID: number(target), Success: true,
+		CrossLayer: true, Details: map[string]any{"operation": operation},
+	})
+}
+
+// Refusal is what somebody was not allowed to do.
+type Refusal struct {
+	Operation            string
+	Action               Action
+	Target               evcs.TenantID // zero: not known
+	TargetType, TargetID string
+	Code                 evcs.Code // with status 403
+	Cross                bool      // it was below the own tenant
+}
+
+// Refused notes a refusal in a transaction of its own: what was refused has
+// none. A row that cannot be written is logged.
+func (c *Crossings) Refused(ctx context.Context, a *evcs.Actor, r Refusal) {
+	c.note(ctx, a, crossing{a.User, a.Key, r.Operation, r.Target, r.TargetID, r.Code}, AuditRow{
+		Action: r.Action, Target: r.Target, TargetType: r.TargetType, TargetID: r.TargetID, ErrorCode: r.Code, ErrorMessage: r.Code.Text(false),
+		CrossLayer: r.Cross, Details: map[string]any{"operation": r.Operation},
+	})
+}
+
+// note writes the row, or counts on the one that is open.
+func (c *Crossings) note(ctx context.Context, a *evcs.Actor, id crossing, row AuditRow) {
 	now := c.Clock.Now()
-	id := crossing{a.User, a.Key, operation, target}
 	if c.folded(id, now) {
 		return
 	}
 	if err := c.settle(ctx, id); err != nil {
-		c.Log.ErrorContext(ctx, "folded reads not counted", slog.Any("error", err))
+		c.Log.ErrorContext(ctx, "folded rows not counted", slog.Any("error", err))
 	}
-	row := AuditRow{
-		At: now, Action: CrossLayerRead, Target: target, TargetType: KindTenant, TargetID: number(target), Success: true,
-		CrossLayer: true, Details: map[string]any{"operation": operation},
-	}
+	row.At = now
 	row.signedBy(ctx, a)
 	if err := c.Transact(context.WithoutCancel(ctx), func(tx Tx) error {
 		r := row
@@ -63,7 +90,7 @@ func (c *Crossings) CrossedRead(ctx context.Context, a *evcs.Actor, operation st
 		row.ID = r.ID
 		return err
 	}); err != nil {
-		c.Log.ErrorContext(ctx, "cross-layer read not audited", slog.String("operation", operation), slog.Any("error", err))
+		c.Log.ErrorContext(ctx, "not audited", slog.String("action", string(row.Action)), slog.String("operation", id.operation), slog.Any("error", err))
 		return
 	}
 	c.mu.Lock()
@@ -99,7 +126,7 @@ func (c *Crossings) settle(ctx context.Context, id crossing) error {
 	}
 	err := c.Transact(context.WithoutCancel(ctx), func(tx Tx) error { return tx.Tenants().Fold(ctx, f.row, f.more) })
 	if err != nil {
-		return fmt.Errorf("fold reads of %s: %w", id.operation, err)
+		return fmt.Errorf("fold rows of %s: %w", id.operation, err)
 	}
 	return nil
 }
@@ -133,7 +160,7 @@ func (c *Crossings) Run(ctx context.Context) error {
 			return c.Flush(context.WithoutCancel(ctx), true)
 		case <-tick.C:
 			if err := c.Flush(ctx, false); err != nil {
-				c.Log.ErrorContext(ctx, "folded reads not counted", slog.Any("error", err))
+				c.Log.ErrorContext(ctx, "folded rows not counted", slog.Any("error", err))
 			}
 		}
 	}
