@@ -12,6 +12,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills
+	context.AfterFunc(ctx, stop)   // a second signal kills
+	signal.Ignore(syscall.SIGXFSZ) // a file at its limit is a store that is full, not an end
 	os.Exit(daemon.Main(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

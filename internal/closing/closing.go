@@ -61,6 +61,7 @@ type Opener interface {
 
 // Config is what a Closer is made of.
 type Config struct {
+	Node     string // in whose name days are leased; no two nodes have one name
 	Transact func(ctx context.Context, fn func(Tx) error) error
 	Read     Reader
 	Clock    evcs.Clock

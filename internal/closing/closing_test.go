@@ -373,3 +373,37 @@ func TestCatchUp(t *testing.T) {
 		}
 	})
 }
+
+// TestAKilledRunDoesNotHoldItsDay: a node that died in a run gives the day back
+// when it starts again, and the new run is the same batch. Another node's start
+// gives nothing back.
+func TestAKilledRunDoesNotHoldItsDay(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.sell()
+		s.clock.set(at(second, 9))
+		s.within(func(ctx context.Context, tx *store.Tx) error { // what a run leaves when it is killed
+			b := recon.Batch{Tenant: 1, Channel: "sandbox", Day: first}
+			if err := b.Begin("killed", s.clock.Now(), s.clock.Now().Add(time.Hour)); err != nil {
+				return err
+			}
+			return tx.Recon().InsertBatch(ctx, &b)
+		})
+		if _, err := s.execute(closing.Request{Day: first}); !errors.Is(err, recon.ErrRunning) {
+			t.Errorf("the day was not held: %v", err)
+		}
+		for node, want := range map[string]int{"other": 0, "killed": 1} {
+			n, err := closing.New(closing.Config{Node: node, Clock: s.clock, Transact: s.transact()}).Recover(t.Context())
+			if n != want || err != nil {
+				t.Errorf("%s gave back %d days, %v", node, n, err)
+			}
+		}
+		left, err := s.db.Reader().Recon().BatchOf(t.Context(), evcs.Only(1), "sandbox", first)
+		if err != nil || left.Status != recon.Failed || left.FailureMessage == "" {
+			t.Errorf("left as %+v, %v", left, err)
+		}
+		if b := s.run(first); b.ID != left.ID || b.Status != recon.Success || b.RunNo != 1 || b.FailureMessage != "" {
+			t.Errorf("run again: %+v", b)
+		}
+	})
+}

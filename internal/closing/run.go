@@ -136,7 +136,7 @@ func (c *Closer) begin(ctx context.Context, q Request) (*run, error) {
 		if err != nil {
 			return err
 		}
-		if err := b.Begin(now, now.Add(lease)); err != nil {
+		if err := b.Begin(c.cfg.Node, now, now.Add(lease)); err != nil {
 			return err
 		}
 		if fresh {
@@ -160,12 +160,30 @@ func (c *Closer) perform(ctx context.Context, r *run) (recon.Batch, error) {
 
 func (c *Closer) release(ctx context.Context, r *run) error {
 	return c.change(ctx, r, func(_ Tx, b *recon.Batch) error {
-		if b.Figures.Status == "" {
-			b.Figures.Status, b.FailureMessage = recon.Failed, "the run was interrupted"
-		}
-		b.Release()
+		b.Interrupt()
 		return nil
 	})
+}
+
+// Recover gives back the leases of runs that an earlier life of this node did
+// not end, and returns how many. It is for the start, before the first run.
+func (c *Closer) Recover(ctx context.Context) (int, error) {
+	n := 0
+	err := c.cfg.Transact(ctx, func(tx Tx) error {
+		held, err := tx.Recon().LeasedTo(ctx, c.cfg.Node)
+		if err != nil {
+			return err
+		}
+		n = len(held)
+		for i := range held {
+			held[i].Interrupt()
+			if err := tx.Recon().UpdateBatch(ctx, evcs.Only(held[i].Tenant), &held[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // change updates the batch of a run while its lease holds.

@@ -86,6 +86,12 @@ type days struct {
 	store.PaymentDesk
 }
 
+func (s *shop) transact() func(ctx context.Context, fn func(closing.Tx) error) error {
+	return func(ctx context.Context, fn func(closing.Tx) error) error {
+		return s.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+	}
+}
+
 func open(t testing.TB, db *store.DB) *shop {
 	t.Helper()
 	sealer, err := auth.NewSealer([32]byte{1})
@@ -106,9 +112,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	})
 	s.closer = closing.New(closing.Config{
 		Clock: s.clock, Channels: channels, Sealer: sealer, Cashier: s.till, Read: days{db.Reader().Recon(), db.Reader().Payments().PaymentDesk},
-		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
-			return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
-		},
+		Transact: s.transact(),
 	})
 	on := true
 	s.within(func(ctx context.Context, tx *store.Tx) error {

@@ -25,15 +25,15 @@ func (d *Daemon) wireClosing(p *parts) {
 		channels[sandboxChannel] = p.bank
 	}
 	read := d.db.Reader()
-	closer := closing.New(closing.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
+	p.closer = closing.New(closing.Config{
+		Node: d.node(), Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
 		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},
 	})
-	p.work = append(p.work, part{"reconciliation runs", closer.Run})
-	p.runner.Jobs = append(p.runner.Jobs, jobs.Job{Name: "daily reconciliation", Every: dailyEvery, Run: closer.Daily})
-	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: closer, Faults: faults{d, p}})
+	p.work = append(p.work, part{"reconciliation runs", p.closer.Run})
+	p.runner.Jobs = append(p.runner.Jobs, jobs.Job{Name: "daily reconciliation", Every: dailyEvery, Run: p.closer.Daily})
+	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: p.closer, Faults: faults{d, p}})
 }
 
 // days answers closing.Reader.

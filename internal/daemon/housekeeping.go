@@ -35,7 +35,7 @@ func (d *Daemon) housekeeping() []jobs.Job {
 		{Name: "prune events", Every: 10 * time.Minute, Full: pruneBatch, Run: prune(d.opt.Config.Events.Retention, (*store.Tx).PruneEvents)},
 		{Name: "prune device replies", Every: time.Hour, Full: pruneBatch, Run: prune(keepReplies, (*store.Tx).PruneReplies)},
 		{Name: "prune idempotency keys", Every: 10 * time.Minute, Full: pruneBatch, Run: func(ctx context.Context) (int, error) {
-			n, err := d.db.Idempotency(d.opt.Clock).Prune(ctx, pruneBatch)
+			n, err := d.db.Idempotency(d.opt.Clock, d.node()).Prune(ctx, pruneBatch)
 			return int(n), err
 		}},
 		{Name: "prune frames", Every: time.Hour, Full: pruneBatch, Run: prune(keepFrames, (*store.Tx).PruneFrames)},

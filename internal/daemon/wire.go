@@ -14,6 +14,7 @@ import (
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/cashier"
 	"github.com/evcs/evcs/internal/charging"
+	"github.com/evcs/evcs/internal/closing"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/event"
 	"github.com/evcs/evcs/internal/httpapi"
@@ -37,6 +38,7 @@ type parts struct {
 	engine    *charging.Engine
 	till      *cashier.Till
 	bank      *sandboxpay.Bank // nil: not offered
+	closer    *closing.Closer
 	api       []httpapi.Part
 	devices   []part
 	work      []part
@@ -59,6 +61,9 @@ func (d *Daemon) wire(ctx context.Context) error {
 		return err
 	}
 	d.wireClosing(p)
+	if err := d.giveBack(ctx, p); err != nil {
+		return err
+	}
 	d.wireMonitoring(p)
 	rest, err := d.restHandler(p)
 	if err != nil {
@@ -163,7 +168,7 @@ func (d *Daemon) restHandler(p *parts) (http.Handler, error) {
 	}
 	return httpapi.New(httpapi.Config{
 		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings,
-		Replays: d.db.Idempotency(d.opt.Clock), Meter: p.metrics, Version: d.opt.Version,
+		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: p.metrics, Version: d.opt.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
 		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,
 	}), nil

@@ -85,7 +85,7 @@ func newYard(t *testing.T, db *store.DB) *yard {
 	}
 	registry := &station.Registry{Clock: clock, Transact: stationTx, Sealer: sealer}
 	s := New(Config{
-		Clock: clock, Log: slog.New(slog.DiscardHandler), Guard: actors, Tree: read.Tenants(), Replays: db.Idempotency(clock),
+		Clock: clock, Log: slog.New(slog.DiscardHandler), Guard: actors, Tree: read.Tenants(), Replays: db.Idempotency(clock, "n"),
 		Parts: []Part{
 			Stations{Read: read.Stations(), Write: registry},
 			Chargers{Clock: clock, Read: read.Stations(), Write: station.Fleet{Registry: registry}},

@@ -96,7 +96,7 @@ func newForecourt(t *testing.T, db *store.DB) *forecourt {
 	read := db.Reader()
 	orders := Orders{Clock: f.clock, Read: read.Orders(), Chargers: read.Stations(), Engine: f.engine}
 	s := New(Config{
-		Clock: f.clock, Log: slog.New(slog.DiscardHandler), Tree: read.Tenants(), Replays: db.Idempotency(f.clock),
+		Clock: f.clock, Log: slog.New(slog.DiscardHandler), Tree: read.Tenants(), Replays: db.Idempotency(f.clock, "n"),
 		Guard: guards{
 			"all": {User: 1, Name: "anna", Tenant: 1, Zone: time.UTC, Permissions: all}, "other": {User: 2, Name: "bo", Tenant: 2, Zone: time.UTC, Permissions: all},
 			"control": {User: 3, Tenant: 1, Zone: time.UTC, Permissions: allow("order:control")},

@@ -49,7 +49,7 @@ func identity(t *testing.T, db *store.DB) http.Handler {
 		t.Fatal(err)
 	}
 	return httpapi.New(httpapi.Config{
-		Clock: clock, Log: slog.New(slog.DiscardHandler), Guard: guard, Tree: tree, Replays: db.Idempotency(clock),
+		Clock: clock, Log: slog.New(slog.DiscardHandler), Guard: guard, Tree: tree, Replays: db.Idempotency(clock, "n"),
 		Crossings: &tenant.Crossings{Clock: clock, Transact: tenantTx, Log: slog.New(slog.DiscardHandler)},
 		Parts: []httpapi.Part{
 			httpapi.Auth{Guard: guard, Keys: &auth.KeyRing{Clock: clock, Transact: authTx, Changed: guard.Forget}, Read: people, Tenants: tree},

@@ -95,7 +95,7 @@ func newCounter(t *testing.T, db *store.DB) *counter {
 	}
 	orders := Orders{Clock: clock, Read: read.Orders(), Chargers: read.Stations()}
 	c.server = checked(t, New(Config{
-		Clock: clock, Log: slog.New(slog.DiscardHandler), Tree: read.Tenants(), Replays: db.Idempotency(clock),
+		Clock: clock, Log: slog.New(slog.DiscardHandler), Tree: read.Tenants(), Replays: db.Idempotency(clock, "n"),
 		InternalToken: internalSecret, InternalCIDR: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Guard: guards{
 			"boss": {User: 1, Name: "boss", Tenant: 1, Zone: time.UTC, Permissions: all}, "lee": {User: 2, Name: "lee", Tenant: 2, Zone: time.UTC, Permissions: all},

@@ -115,7 +115,7 @@ func TestCloseIsBlocked(t *testing.T) {
 	if _, err := recon.Close(recon.Closure{Batch: b, By: maker, At: noon}); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Begin(noon, noon.Add(time.Hour)); !errors.Is(err, recon.ErrClosed) {
+	if err := b.Begin("n", noon, noon.Add(time.Hour)); !errors.Is(err, recon.ErrClosed) {
 		t.Errorf("a run of a closed day: %v", err)
 	}
 	if err := b.Reopen(maker, recon.Around{}); !errors.Is(err, recon.ErrChecker) {

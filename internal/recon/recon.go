@@ -114,6 +114,7 @@ type Batch struct {
 	StartedAt       time.Time
 	FinishedAt      time.Time
 	RunningUntil    time.Time // the lease of the run; zero: none
+	Runner          string    // the node whose run has the lease
 	ClosedAt        time.Time
 	ClosedBy        evcs.UserID
 	Proof           *Proof
@@ -135,14 +136,14 @@ func (b *Batch) CheckOpen() error {
 
 // Begin takes the lease of a run; one run at a time (4013), none of a closed
 // day (4014).
-func (b *Batch) Begin(now, until time.Time) error {
+func (b *Batch) Begin(runner string, now, until time.Time) error {
 	if err := b.CheckOpen(); err != nil {
 		return err
 	}
 	if b.RunningUntil.After(now) {
 		return evcs.With(ErrRunning, map[string]any{"batchId": b.ID})
 	}
-	b.Status, b.StartedAt, b.RunningUntil = Running, now, until
+	b.Status, b.StartedAt, b.RunningUntil, b.Runner = Running, now, until, runner
 	return nil
 }
 
@@ -154,7 +155,16 @@ func (b *Batch) Same(sha, digest string) bool {
 
 // Release gives the lease back without a run: the last outcome stands.
 func (b *Batch) Release() {
-	b.Status, b.RunningUntil = b.Figures.Status, time.Time{}
+	b.Status, b.RunningUntil, b.Runner = b.Figures.Status, time.Time{}, ""
+}
+
+// Interrupt gives the lease of a run back that will not end. A day without an
+// earlier outcome has failed.
+func (b *Batch) Interrupt() {
+	if b.Figures.Status == "" {
+		b.Figures.Status, b.FailureMessage = Failed, "the run was interrupted"
+	}
+	b.Release()
 }
 
 // Finish records the outcome of a run.
@@ -163,7 +173,7 @@ func (b *Batch) Finish(f Figures, sha, digest string, now time.Time) {
 	b.StatementSHA256, b.LocalDigest = sha, digest
 	b.FailureCode, b.FailureMessage = 0, ""
 	b.RunNo++
-	b.FinishedAt, b.RunningUntil = now, time.Time{}
+	b.FinishedAt, b.RunningUntil, b.Runner = now, time.Time{}, ""
 }
 
 // Fail records a run without a verified statement.
@@ -259,6 +269,8 @@ type Batches interface {
 	BatchOf(ctx context.Context, scope evcs.Scope, channel, day string) (Batch, error)
 	InsertBatch(ctx context.Context, b *Batch) error
 	UpdateBatch(ctx context.Context, scope evcs.Scope, b *Batch) error
+	// LeasedTo lists the batches of all tenants whose lease a node has.
+	LeasedTo(ctx context.Context, runner string) ([]Batch, error)
 	// Around tells what stands before and after a day of a channel.
 	Around(ctx context.Context, scope evcs.Scope, channel, day string) (Around, error)
 }

@@ -243,7 +243,7 @@ func TestIdempotency(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx, clock := t.Context(), &hand{at: day}
-		kept := db.Idempotency(clock)
+		kept := db.Idempotency(clock, "n")
 		results := make([]string, 8)
 		var all sync.WaitGroup
 		for i := range results {
@@ -272,6 +272,36 @@ func TestIdempotency(t *testing.T) {
 		clock.pass(25 * time.Hour)
 		if n, err := kept.Prune(ctx, 10); n != 1 || err != nil {
 			t.Errorf("prune: %d, %v", n, err)
+		}
+	})
+}
+
+// TestAbandonedKeysAreFreeAgain: what a killed node had claimed can be asked
+// again at once; what it had answered, and what others claimed, stays.
+func TestAbandonedKeysAreFreeAgain(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, clock := t.Context(), &hand{at: day}
+		killed, other := db.Idempotency(clock, "a"), db.Idempotency(clock, "b")
+		for key, by := range map[string]store.Idempotency{"open": killed, "done": killed, "foreign": other} {
+			if _, _, err := by.Begin(ctx, 1, "op", key, "d"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := killed.Keep(ctx, 1, "op", "done", 200, []byte("answer"), true); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := killed.Abandon(ctx); n != 1 || err != nil {
+			t.Errorf("%d keys were given back, %v", n, err)
+		}
+		if status, _, err := killed.Begin(ctx, 1, "op", "open", "d"); status != 0 || err != nil {
+			t.Errorf("the abandoned key: %d, %v", status, err)
+		}
+		if status, body, err := killed.Begin(ctx, 1, "op", "done", "d"); status != 200 || string(body) != "answer" || err != nil {
+			t.Errorf("the answered key: %d %q, %v", status, body, err)
+		}
+		if _, _, err := killed.Begin(ctx, 1, "op", "foreign", "d"); !errors.Is(err, store.ErrInProgress) {
+			t.Errorf("the other node's key: %v", err)
 		}
 	})
 }

@@ -27,10 +27,27 @@ const (
 type Idempotency struct {
 	db    *DB
 	clock evcs.Clock
+	node  string
 }
 
-// Idempotency returns the kept answers.
-func (db *DB) Idempotency(clock evcs.Clock) Idempotency { return Idempotency{db, clock} }
+// Idempotency returns the kept answers. Claims are made in the name of a node,
+// so that its next life can give them back; see Abandon.
+func (db *DB) Idempotency(clock evcs.Clock, node string) Idempotency {
+	return Idempotency{db, clock, node}
+}
+
+// Abandon gives back the keys that an earlier life of this node had claimed and
+// did not finish, so that whoever repeats such a request need not wait for the
+// claim to end. It is for the start, before the first request.
+func (i Idempotency) Abandon(ctx context.Context) (int64, error) {
+	var n int64
+	err := i.db.Transact(ctx, func(tx *Tx) error {
+		var err error
+		n, err = tx.q.exec(ctx, "abandon idempotency keys", `DELETE FROM idempotency WHERE done = ? AND answer = ?`, false, i.node)
+		return err
+	})
+	return n, err
+}
 
 // Begin claims a key for a request with this digest. A status other than zero
 // is the kept answer. It refuses with 9410 when the key was used for another
@@ -42,11 +59,11 @@ func (i Idempotency) Begin(ctx context.Context, tenant evcs.TenantID, operation,
 		status, body, state = 0, nil, nil
 		claimed, err := tx.q.exec(ctx, "claim idempotency key", `
 			INSERT INTO idempotency (tenant_id, operation, key, digest, done, status, answer, created_at, expires_at)
-			VALUES (?, ?, ?, ?, ?, 0, '', ?, ?)
-			ON CONFLICT (tenant_id, operation, key) DO UPDATE SET digest = EXCLUDED.digest, done = EXCLUDED.done, status = 0, answer = '',
+			VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)
+			ON CONFLICT (tenant_id, operation, key) DO UPDATE SET digest = EXCLUDED.digest, done = EXCLUDED.done, status = 0, answer = EXCLUDED.answer,
 				created_at = EXCLUDED.created_at, expires_at = EXCLUDED.expires_at
 			WHERE idempotency.expires_at <> 0 AND idempotency.expires_at <= ?`,
-			tenant, operation, key, digest, false, evcs.Millis(now), evcs.Millis(now.Add(claimHeld)), evcs.Millis(now))
+			tenant, operation, key, digest, false, i.node, evcs.Millis(now), evcs.Millis(now.Add(claimHeld)), evcs.Millis(now))
 		if err != nil || claimed > 0 {
 			return err
 		}

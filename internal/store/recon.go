@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -54,10 +55,18 @@ func scanBatch(r row) (recon.Batch, error) {
 			return b, fmt.Errorf("read proof: %w", err)
 		}
 	}
-	if err := json.Unmarshal([]byte(result), &b.Figures); err != nil {
+	var kept keptResult
+	if err := json.Unmarshal([]byte(result), &kept); err != nil {
 		return b, fmt.Errorf("read figures: %w", err)
 	}
+	b.Figures, b.Runner = kept.Figures, kept.Runner
 	return b, nil
+}
+
+// keptResult is the column result: the figures of the last run, and who runs now.
+type keptResult struct {
+	recon.Figures
+	Runner string `json:"runner,omitempty"`
 }
 
 func (s ReconBatches) batches(ctx context.Context, what, where string, args ...any) ([]recon.Batch, error) {
@@ -93,9 +102,15 @@ func (s ReconBatches) BatchOf(ctx context.Context, scope evcs.Scope, channel, da
 	return s.batch(ctx, map[string]any{"channel": channel, "reconciliationDate": day}, in+` AND b.channel = ? AND b.day = ?`, tenant, channel, day)
 }
 
+// LeasedTo implements recon.Batches: recovery is every tenant's.
+func (s ReconBatches) LeasedTo(ctx context.Context, runner string) ([]recon.Batch, error) {
+	list, err := s.batches(ctx, "read leased batches", `b.tenant_id > 0 AND b.running_until > 0 ORDER BY b.id`)
+	return slices.DeleteFunc(list, func(b recon.Batch) bool { return b.Runner != runner }), err
+}
+
 // batchTexts are the figures and the proof as they are stored.
 func batchTexts(b *recon.Batch) (result, proof, hash string, err error) {
-	figures, err := json.Marshal(b.Figures)
+	figures, err := json.Marshal(keptResult{b.Figures, b.Runner})
 	if err != nil || b.Proof == nil {
 		return string(figures), "", "", err
 	}

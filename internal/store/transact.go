@@ -71,7 +71,10 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 	}
 	if answerFirst {
 		err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn)
-		go func() { _, _ = tx.Commit(), c.Close() }()
+		go func() {
+			commitLater()
+			_, _ = tx.Commit(), c.Close()
+		}()
 		return err
 	}
 	defer c.Close() // goes back to the pool

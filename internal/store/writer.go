@@ -198,6 +198,7 @@ func (w *writer) try(ctx context.Context, batch []*job, results []error, apart b
 	}
 	if answerFirst {
 		answer(batch, results, nil)
+		commitLater()
 	}
 	if _, err := w.stmts.ExecContext(ctx, `COMMIT`); err != nil {
 		return false, w.undo(ctx, unavailable("commit", err))
