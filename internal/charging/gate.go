@@ -2,6 +2,10 @@ package charging
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"slices"
@@ -57,6 +61,9 @@ type Gate struct {
 	Log      *slog.Logger
 	Refusal  RefusalBook
 	Alarm    Transact // raises DeviceAuthFailure
+	// Authorities are those whose client certificates prove a device by its name
+	// (security profile 3); nil: none. It may change from call to call.
+	Authorities func() *x509.CertPool
 
 	mu       sync.Mutex
 	secrets  map[string]string      // guarded by mu: sealed → plain
@@ -67,9 +74,9 @@ type Gate struct {
 const maxSecrets = 50_000
 
 // Admit checks a device: it is registered, its tenant is not blocked, it is
-// enabled, its address is allowed, and it showed a valid secret. Without a
-// secret only where its charger has security profile 0 and names the allowed
-// addresses.
+// enabled, its address is allowed, and it proved itself as its security profile
+// demands: 1 with a valid secret, 2 the same over TLS, 3 with a client
+// certificate, 0 by nothing but one of the addresses that it names.
 func (g *Gate) Admit(ctx context.Context, c device.Credential) (device.Identity, error) {
 	now := g.Clock.Now()
 	charger, err := g.Chargers.ChargerByDevice(ctx, c.DeviceID)
@@ -91,7 +98,7 @@ func (g *Gate) Admit(ctx context.Context, c device.Credential) (device.Identity,
 		return device.Identity{}, err
 	}
 	if charger.Protocol != "" && charger.Protocol != c.Protocol {
-		return device.Identity{}, device.ErrAuthFailed
+		return device.Identity{}, device.ErrProtocol
 	}
 	if err := chain.Blocked(now); err != nil && !c.Settling {
 		return device.Identity{}, err
@@ -114,18 +121,20 @@ func (g *Gate) identity(ctx context.Context, c *station.Charger, cred *station.C
 	return device.Identity{Tenant: c.Tenant, Charger: c.ID, DeviceID: c.DeviceID, Heartbeat: heartbeat, Zone: place.Zone(zone)}, nil
 }
 
-// prove checks the address and the secret.
+// prove checks the address, then the certificate or the secret.
 func (g *Gate) prove(cred *station.Credential, c device.Credential, now time.Time) error {
-	if !cred.Allows(c.Address) {
-		return device.ErrAuthFailed
-	}
-	if c.Verify == nil {
-		if cred.SecurityProfile == 0 && len(cred.AllowCIDR) > 0 {
-			return nil
-		}
-		return device.ErrAuthFailed
-	}
-	if cred.SecurityProfile >= 2 && !c.TLS {
+	switch {
+	case !cred.Allows(c.Address):
+		return device.ErrAddress
+	case cred.SecurityProfile >= 2 && !c.TLS:
+		return device.ErrNeedsTLS
+	case cred.SecurityProfile == 3 && !g.certified(cred, c, now):
+		return device.ErrCertificate
+	case cred.SecurityProfile == 3 && !c.Signed:
+		return nil
+	case c.Verify == nil && cred.SecurityProfile == 0 && len(cred.AllowCIDR) > 0:
+		return nil
+	case c.Verify == nil:
 		return device.ErrAuthFailed
 	}
 	fits := false
@@ -140,6 +149,38 @@ func (g *Gate) prove(cred *station.Credential, c device.Credential, now time.Tim
 		return device.ErrAuthFailed
 	}
 	return nil
+}
+
+// certified reports whether the certificate is this device's. A stored
+// fingerprint pins one certificate, whoever issued it; without one the common
+// name must be the device id and one of the authorities the issuer.
+func (g *Gate) certified(cred *station.Credential, c device.Credential, now time.Time) bool {
+	if len(c.Certificates) == 0 {
+		return false
+	}
+	own := c.Certificates[0]
+	if now.Before(own.NotBefore) || now.After(own.NotAfter) {
+		return false
+	}
+	if cred.ClientCert != nil {
+		sum := sha256.Sum256(own.Raw)
+		return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(*cred.ClientCert)) == 1
+	}
+	var roots *x509.CertPool
+	if g.Authorities != nil {
+		roots = g.Authorities()
+	}
+	if roots == nil || own.Subject.CommonName != c.DeviceID {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, issuer := range c.Certificates[1:] {
+		between.AddCert(issuer)
+	}
+	_, err := own.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil
 }
 
 func (g *Gate) open(sealed string) (string, error) {

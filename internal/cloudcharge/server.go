@@ -339,11 +339,15 @@ func (s *Server) admit(r *http.Request, q *request) (device.Identity, error) {
 	if wait := s.failures.Wait(peer, q.deviceCode, now); wait > 0 {
 		return device.Identity{}, evcs.With(errFast, map[string]any{"retryAfter": int(wait.Seconds()) + 1})
 	}
-	id, err := s.config.Gate.Admit(r.Context(), device.Credential{
+	shown := device.Credential{
 		DeviceID: q.deviceCode, Protocol: device.CloudCharge, Address: peer, TLS: r.TLS != nil,
 		Settling: q.operation != "heartbeat" && q.operation != "start",
-		Verify:   q.verify,
-	})
+		Verify:   q.verify, Signed: true,
+	}
+	if r.TLS != nil {
+		shown.Certificates = r.TLS.PeerCertificates
+	}
+	id, err := s.config.Gate.Admit(r.Context(), shown)
 	if err == nil {
 		return id, nil
 	}
@@ -352,7 +356,7 @@ func (s *Server) admit(r *http.Request, q *request) (device.Identity, error) {
 		return id, err //nolint:wrapcheck // classified, and logged where it is answered
 	}
 	s.failures.Add(peer, q.deviceCode, now)
-	reason, hint := hintFor(code)
+	reason, hint := hintFor(code, err)
 	s.config.Gate.Refused(r.Context(), device.Refusal{
 		DeviceID: q.deviceCode, Protocol: device.CloudCharge, Address: r.RemoteAddr,
 		Reason: reason, Hint: hint, At: now,
@@ -360,9 +364,19 @@ func (s *Server) admit(r *http.Request, q *request) (device.Identity, error) {
 	return id, err //nolint:wrapcheck // classified
 }
 
-func hintFor(code evcs.Code) (reason, hint string) {
+func hintFor(code evcs.Code, err error) (reason, hint string) {
 	switch code {
 	case evcs.CodeDeviceAuthFailed:
+		for rule, hint := range map[error]string{
+			device.ErrAddress:     "the charger's address is not in its allowCidr",
+			device.ErrNeedsTLS:    "the charger's security profile needs TLS: set its address to https://",
+			device.ErrCertificate: "the charger's security profile needs a client certificate: the stored one, or one of a known authority with its device id as name",
+			device.ErrProtocol:    "the charger is registered for another protocol than CLOUDCHARGE",
+		} {
+			if errors.Is(err, rule) {
+				return "BAD_CREDENTIAL", hint
+			}
+		}
 		return "BAD_CREDENTIAL", "the signature is not made with the charger's secret, or not over the exact text of the contract"
 	case evcs.CodeDeviceUnknown:
 		return "UNKNOWN_ID", "create a charger with this device id, or correct the charger's deviceCode"

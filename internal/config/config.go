@@ -47,10 +47,15 @@ type Server struct {
 	TrustedProxy TrustedProxy `koanf:"trustedProxy"`
 }
 
-// TLS are the certificate and key of both listeners.
+// TLS are the certificate and key of the listeners. The files may be replaced
+// while evcsd runs.
 type TLS struct {
 	Cert string `koanf:"cert" doc:"Certificate file; empty: no TLS"`
 	Key  string `koanf:"key" doc:"Key file"`
+	// Device leaves server.device to chargers that know no TLS.
+	Device string `koanf:"device" doc:"Address of a device listener of its own for TLS, server.device then is plain; empty: none"`
+	// DeviceCA is for security profile 3 by name.
+	DeviceCA string `koanf:"deviceCa" doc:"Authorities (PEM) whose client certificates prove a charger by CN = device id; empty: none"`
 }
 
 // TrustedProxy says whose identity headers are honoured.
@@ -178,6 +183,9 @@ func (c Config) Check() error {
 	}
 	if (c.Server.TLS.Cert == "") != (c.Server.TLS.Key == "") {
 		fault("server.tls", "needs both cert and key")
+	}
+	if c.Server.TLS.Cert == "" && (c.Server.TLS.Device != "" || c.Server.TLS.DeviceCA != "") {
+		fault("server.tls.cert", "must be set with device and deviceCa")
 	}
 	if len(c.Server.TrustedProxy.CIDRs) > 0 && c.Server.TrustedProxy.Secret == "" {
 		fault("server.trustedProxy.secret", "must be set with cidrs")

@@ -38,6 +38,7 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 	}
 	gate := &charging.Gate{
 		Chargers: d.db.Reader().Stations(), Tenants: d.db.Reader().Tenants(), Sealer: p.sealer, Clock: clock, Log: log, Refusal: d.db.Rolls(), Alarm: patient,
+		Authorities: d.deviceAuthorities,
 	}
 	wires := ocppj.NewEngine(ocppj.Options{
 		Clock: clock, Log: log, Rate: d.opt.Config.RateLimit.DevicePerSecond, Silence: d.opt.Config.Device.OfflineAfter,

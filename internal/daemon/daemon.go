@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +45,13 @@ type Daemon struct {
 	db       *store.DB
 	rest     net.Listener
 	device   net.Listener
+	secure   net.Listener // devices over TLS, on a port of its own; nil: none
 	ready    atomic.Bool
 	stopping chan struct{} // closed when the stop begins
 	phases   []*phase
+
+	pair        *reloaded // the listeners' certificate; nil: no TLS
+	authorities *reloaded // of the chargers' certificates; nil: none
 }
 
 // New opens the store, brings its schema forward, makes what the first start
@@ -72,6 +77,9 @@ func (d *Daemon) build(ctx context.Context) error {
 	cfg := d.opt.Config
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := d.readCertificates(); err != nil {
+		return err
 	}
 	if err := d.listen(ctx); err != nil {
 		return err
@@ -102,6 +110,11 @@ func (d *Daemon) listen(ctx context.Context) error {
 	if d.device, err = lc.Listen(ctx, "tcp", d.opt.Config.Server.Device); err != nil {
 		return fmt.Errorf("listen for devices (server.device): %w", err)
 	}
+	if address := d.opt.Config.Server.TLS.Device; address != "" {
+		if d.secure, err = lc.Listen(ctx, "tcp", address); err != nil {
+			return fmt.Errorf("listen for devices over TLS (server.tls.device): %w", err)
+		}
+	}
 	return nil
 }
 
@@ -110,6 +123,15 @@ func (d *Daemon) REST() net.Addr { return d.rest.Addr() }
 
 // Device is the address of the device listener.
 func (d *Daemon) Device() net.Addr { return d.device.Addr() }
+
+// DeviceTLS is the address of the device listener that always takes TLS; nil
+// when there is none.
+func (d *Daemon) DeviceTLS() net.Addr {
+	if d.secure == nil {
+		return nil
+	}
+	return d.secure.Addr()
+}
 
 // databaseURL is the settings' database, by default a file in the data
 // directory.
@@ -179,7 +201,7 @@ func (d *Daemon) Close() error { return d.close() }
 
 func (d *Daemon) close() error {
 	var errs []error
-	for _, l := range []net.Listener{d.rest, d.device} {
+	for _, l := range []net.Listener{d.rest, d.device, d.secure} {
 		if l != nil {
 			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)
@@ -193,18 +215,18 @@ func (d *Daemon) close() error {
 	return errors.Join(errs...)
 }
 
-// serveHTTP is a part that serves a handler on a bound listener. Its stop waits
-// for requests in work, for a while.
-func (d *Daemon) serveHTTP(l net.Listener, h http.Handler, patience time.Duration) func(context.Context) error {
+// serveHTTP is a part that serves a handler on a bound listener, over TLS when
+// secure is not nil. Its stop waits for requests in work, for a while.
+func (d *Daemon) serveHTTP(l net.Listener, h http.Handler, secure *tls.Config, patience time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		server := &http.Server{
-			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure,
 			ErrorLog: slog.NewLogLogger(d.opt.Log.Handler(), slog.LevelDebug),
 		}
 		done := make(chan error, 1)
 		go func() {
-			if tls := d.opt.Config.Server.TLS; tls.Cert != "" {
-				done <- server.ServeTLS(l, tls.Cert, tls.Key)
+			if secure != nil {
+				done <- server.ServeTLS(l, "", "")
 				return
 			}
 			done <- server.Serve(l)

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -112,6 +114,7 @@ func (p program) serve(ctx context.Context, c config.Config) error {
 
 func (p program) initialise(ctx context.Context, c config.Config) error {
 	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0" // nothing is served
+	c.Server.TLS.Device = ""
 	opt := p.options(c)
 	opt.Migrate = true
 	d, err := New(ctx, opt)
@@ -161,7 +164,11 @@ func (p program) health(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	answer, err := http.DefaultClient.Do(r)
+	caller, err := ownClient(c)
+	if err != nil {
+		return fmt.Errorf("%w: server.tls: %w", errUsage, err)
+	}
+	answer, err := caller.Do(r)
 	if err != nil {
 		return errors.Join(errNotReady, err)
 	}
@@ -173,6 +180,29 @@ func (p program) health(ctx context.Context, c config.Config) error {
 	_, err = p.out.Write(text)
 	return err
 }
+
+// ownClient calls this host's own daemon: over TLS it trusts the certificate of
+// the settings alone, whatever name that is for.
+func ownClient(c config.Config) (*http.Client, error) {
+	if c.Server.TLS.Cert == "" {
+		return http.DefaultClient, nil
+	}
+	m, err := readPair([]string{c.Server.TLS.Cert, c.Server.TLS.Key})
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+		MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, // the certificate itself is compared
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if !bytes.Equal(s.PeerCertificates[0].Raw, m.chain[0].Raw) {
+				return errForeign
+			}
+			return nil
+		},
+	}}}, nil
+}
+
+var errForeign = errors.New("another certificate than that of the settings is in use")
 
 // newLog writes to a terminal or file, as the settings say; every line of a
 // request carries its trace id.

@@ -70,8 +70,8 @@ func (d *Daemon) wire(ctx context.Context) error {
 		return err
 	}
 	d.phases = []*phase{
-		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, 15*time.Second)}}},
-		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, part{"device listener", d.serveHTTP(d.device, deviceHandler, 10*time.Second)})},
+		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, d.restTLS(), 15*time.Second)}}},
+		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, d.deviceListeners(deviceHandler)...)},
 		{name: "work", limit: 30 * time.Second, parts: append(p.work, part{"jobs", p.runner.Run})},
 		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}}},
 	}

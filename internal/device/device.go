@@ -7,6 +7,7 @@ package device
 
 import (
 	"context"
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -230,16 +231,27 @@ type Credential struct {
 	// compare in constant time. Nil: the device showed no secret (OCPP security
 	// profile 0, which the charger must allow together with allowCidr).
 	Verify func(secret string) bool
+	// Signed: Verify is over the message itself, so it must fit whatever else
+	// proves the device.
+	Signed bool
+	// Certificates is the chain of the certificate whose key the device has proved
+	// to hold, its own first. Who issued it is for the Gate to judge.
+	Certificates []*x509.Certificate
 	// Settling: the device only reports what has happened (a stop, meter values,
 	// a status). It must prove who it is, but a disabled charger (2007) or a
 	// blocked tenant (5004, 5005) does not refuse it: that energy was delivered.
 	Settling bool
 }
 
-// The refusals of a Gate.
+// The refusals of a Gate. The first five are all 2020 to the device; the person
+// who installs it is told which.
 var (
-	ErrAuthFailed = evcs.NewError(evcs.CodeDeviceAuthFailed, "device authentication failed")
-	ErrUnknown    = evcs.NewError(evcs.CodeDeviceUnknown, "the device is not registered")
+	ErrAuthFailed  = evcs.NewError(evcs.CodeDeviceAuthFailed, "device authentication failed")
+	ErrAddress     = evcs.NewError(evcs.CodeDeviceAuthFailed, "the device's address is not among the allowed ones")
+	ErrNeedsTLS    = evcs.NewError(evcs.CodeDeviceAuthFailed, "the device's security profile needs TLS")
+	ErrCertificate = evcs.NewError(evcs.CodeDeviceAuthFailed, "the device's certificate is missing, out of date or not its own")
+	ErrProtocol    = evcs.NewError(evcs.CodeDeviceAuthFailed, "the device is registered for another protocol")
+	ErrUnknown     = evcs.NewError(evcs.CodeDeviceUnknown, "the device is not registered")
 )
 
 // Gate decides who may talk. Besides ErrAuthFailed and ErrUnknown it refuses

@@ -6,6 +6,7 @@ package evcstest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -63,10 +64,12 @@ type Daemon struct {
 	// URL is the base of the REST listener, DeviceURL that of the device
 	// listener (http; a charger uses ws for the same address).
 	URL, DeviceURL string
+	SecureURL      string // of the device listener for TLS, when there is one
 	Clock          *Clock
 	Config         config.Config
 
 	t    testing.TB
+	http *http.Client
 	stop context.CancelFunc
 	done chan error
 	once sync.Once
@@ -113,17 +116,32 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 		cancel()
 		t.Fatalf("start evcsd: %v", err)
 	}
-	d.URL, d.DeviceURL = "http://"+made.REST().String(), "http://"+made.Device().String()
+	d.address(made)
 	go func() { d.done <- made.Run(ctx) }()
 	t.Cleanup(d.Stop)
 	return d
+}
+
+// address notes where the daemon listens. Its certificate is trusted blindly.
+func (d *Daemon) address(made *daemon.Daemon) {
+	d.URL, d.DeviceURL, d.http = "http://"+made.REST().String(), "http://"+made.Device().String(), http.DefaultClient
+	if d.Config.Server.TLS.Cert == "" {
+		return
+	}
+	d.URL = "https://" + made.REST().String()
+	d.http = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}}}
+	if at := made.DeviceTLS(); at != nil {
+		d.SecureURL = "https://" + at.String()
+	} else {
+		d.DeviceURL = "https://" + made.Device().String()
+	}
 }
 
 // Stop stops the daemon in order, as a signal would, and waits.
 func (d *Daemon) Stop() {
 	d.once.Do(func() {
 		d.stop()
-		http.DefaultClient.CloseIdleConnections()
+		d.http.CloseIdleConnections()
 		if err := <-d.done; err != nil {
 			d.t.Errorf("evcsd did not stop cleanly: %v", err)
 		}
@@ -199,7 +217,7 @@ func (c Caller) Call(t testing.TB, method, path string, body any, headers ...str
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := c.d.http.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,12 +3,16 @@ package ocppj
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
@@ -101,6 +105,9 @@ func (g *Gateway) admit(r *http.Request, k *knock) *refusal {
 	credential := device.Credential{
 		DeviceID: k.id, Protocol: k.dialect.Protocol(), Address: k.address, TLS: r.TLS != nil,
 	}
+	if r.TLS != nil {
+		credential.Certificates = r.TLS.PeerCertificates
+	}
 	user, password, shown := r.BasicAuth()
 	if shown {
 		given := sha256.Sum256([]byte(password))
@@ -118,10 +125,31 @@ func (g *Gateway) admit(r *http.Request, k *knock) *refusal {
 	if no.status < http.StatusInternalServerError {
 		g.failures.Add(k.address, k.id, now)
 	}
-	if no.reason == "BAD_CREDENTIAL" {
+	switch {
+	case errors.Is(err, device.ErrAddress):
+		no.hint = "the charger's address " + k.address.String() + " is not in its allowCidr"
+	case errors.Is(err, device.ErrNeedsTLS):
+		no.hint = "the charger's security profile needs TLS: set its address to wss://"
+	case errors.Is(err, device.ErrCertificate):
+		no.hint = certificateHint(credential.Certificates, k.id)
+	case errors.Is(err, device.ErrProtocol):
+		no.hint = "the charger is registered for another protocol than " + k.dialect.Protocol()
+	case no.reason == badCredential:
 		no.hint = credentialHint(shown, user, k.id)
 	}
 	return no
+}
+
+// badCredential is the reason of everything that does not prove the device.
+const badCredential = "BAD_CREDENTIAL"
+
+func certificateHint(chain []*x509.Certificate, id string) string {
+	if len(chain) == 0 {
+		return "security profile 3 needs a client certificate, the charger showed none"
+	}
+	sum := sha256.Sum256(chain[0].Raw)
+	return "the charger's certificate (CN " + printable(chain[0].Subject.CommonName) + ", until " + chain[0].NotAfter.UTC().Format(time.DateOnly) +
+		", SHA-256 " + hex.EncodeToString(sum[:]) + ") is not the stored one, nor one for " + id + " of a known authority"
 }
 
 func credentialHint(shown bool, user, id string) string {
@@ -141,7 +169,7 @@ func (g *Gateway) word(err error) *refusal {
 	no := &refusal{status: code.Status(), reason: code.Name(), text: code.Text(true)}
 	switch code {
 	case evcs.CodeDeviceAuthFailed:
-		no.reason = "BAD_CREDENTIAL"
+		no.reason = badCredential
 	case evcs.CodeDeviceUnknown:
 		no.reason = "UNKNOWN_ID"
 		no.hint = "create a charger with this device id, or correct the id in the charger's address"

@@ -1,7 +1,10 @@
 package station
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -20,7 +23,7 @@ type Credential struct {
 	LastUsed        time.Time
 	SecurityProfile int // 0 none, 1 password, 2 the same over TLS, 3 client certificate
 	AllowCIDR       []netip.Prefix
-	ClientCert      *string
+	ClientCert      *string // SHA-256 of the certificate, in hexadecimal
 	PinICCID        *string
 	Heartbeat       time.Duration
 	Updated         time.Time
@@ -54,6 +57,20 @@ func (c *Credential) Allows(a netip.Addr) bool {
 		}
 	}
 	return false
+}
+
+// normalise brings the fingerprint of the client certificate into its one form,
+// 64 lower-case hexadecimal digits, from the forms in which tools print it.
+func (c *Credential) normalise() error {
+	if c.ClientCert == nil {
+		return nil
+	}
+	digits := strings.ToLower(strings.ReplaceAll(*c.ClientCert, ":", ""))
+	if sum, err := hex.DecodeString(digits); err != nil || len(sum) != sha256.Size {
+		return evcs.Invalid(evcs.FieldFault{Field: "clientCertFingerprint", Message: "must be the SHA-256 of a certificate, 64 hexadecimal digits"})
+	}
+	c.ClientCert = &digits
+	return nil
 }
 
 // IDTag is an RFID card, a VIN or an account known to chargers.

@@ -76,7 +76,7 @@ func (k Keys) Configure(ctx context.Context, a *evcs.Actor, id evcs.ChargerID, c
 		if c.SecurityProfile == 0 && len(c.AllowCIDR) == 0 {
 			return evcs.Invalid(evcs.FieldFault{Field: "allowCidr", Message: "is needed for security profile 0"})
 		}
-		return nil
+		return c.normalise()
 	})
 }
 
