@@ -54,8 +54,8 @@ type HealthMemory struct {
 
 // HealthThreads are the threads of a node; Daemon is always null.
 type HealthThreads struct {
-	Active int   `json:"active"`
-	Peak   int   `json:"peak"`
+	Active *int  `json:"active"`
+	Peak   *int  `json:"peak" doc:"Most since the start, as sampled"`
 	Daemon *bool `json:"daemon"`
 }
 

@@ -24,7 +24,7 @@ type step struct {
 	names     string
 }
 
-const nouns = "tenant auth station tariff order ledger payment recon command alarm report"
+const nouns = "tenant auth station tariff order ledger payment recon command report health alarm"
 
 // order lists every package from the ground up, without "internal/". Adding a
 // package means deciding where it stands.
@@ -33,7 +33,7 @@ var order = []step{
 	{names: nouns},
 	{names: "event device ocppj"},
 	{names: "charging cashier closing"},
-	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore httpapi config"},
+	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore host httpapi config"},
 	{names: "daemon"},
 	{names: "client tui cli"},
 	{names: "chargersim/journal chargersim/wire"},
@@ -50,6 +50,7 @@ var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
 	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event",
+	"host": "evcs health", "logstore": "evcs health",
 	"client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",
 	"chargersim/cloud": "evcs chargersim/journal chargersim/wire",

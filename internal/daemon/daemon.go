@@ -31,7 +31,7 @@ type Options struct {
 	Log    *slog.Logger // nil: silent
 	// Notices is where the first password is printed, once.
 	Notices io.Writer
-	Version string
+	Build   Build
 	// Migrate brings the schema of PostgreSQL forward too; without it an old
 	// one is refused. SQLite's always comes forward.
 	Migrate bool
@@ -181,7 +181,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.ready.Store(true)
 	d.opt.Log.InfoContext(ctx, "evcsd serves", slog.String("rest", d.REST().String()), slog.String("device", d.Device().String()),
-		slog.String("version", d.opt.Version))
+		slog.String("version", d.opt.Build.Version))
 	var err error
 	select {
 	case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
 	"github.com/evcs/evcs/internal/store"
 )
@@ -33,6 +34,7 @@ func (d *Daemon) housekeeping() []jobs.Job {
 	}
 	return []jobs.Job{
 		{Name: "prune events", Every: 10 * time.Minute, Full: pruneBatch, Run: prune(d.opt.Config.Events.Retention, (*store.Tx).PruneEvents)},
+		{Name: "prune request figures", Every: time.Hour, Full: pruneBatch, Run: prune(httpapi.PerformanceKept, (*store.Tx).PruneMinutes)},
 		{Name: "prune device replies", Every: time.Hour, Full: pruneBatch, Run: prune(keepReplies, (*store.Tx).PruneReplies)},
 		{Name: "prune idempotency keys", Every: 10 * time.Minute, Full: pruneBatch, Run: func(ctx context.Context) (int, error) {
 			n, err := d.db.Idempotency(d.opt.Clock, d.node()).Prune(ctx, pruneBatch)

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -29,6 +28,7 @@ var errNotReady = errors.New("not ready")
 
 // program is one call of evcsd.
 type program struct {
+	build    Build
 	env      []string
 	out, err io.Writer
 }
@@ -36,8 +36,8 @@ type program struct {
 // Main is evcsd: it runs the command in args until ctx ends and returns the
 // exit code: 0, 1 for a failure, 2 for wrong flags or settings, 7 for a health
 // check that says no.
-func Main(ctx context.Context, args, env []string, out, errOut io.Writer) int {
-	p := program{env: env, out: out, err: errOut}
+func Main(ctx context.Context, build Build, args, env []string, out, errOut io.Writer) int {
+	p := program{build: build, env: env, out: out, err: errOut}
 	root := p.command()
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -73,7 +73,7 @@ func (p program) command() *cobra.Command {
 		p.with("config", "Print the settings in effect, secrets masked", p.config),
 		p.with("health", "Ask the running daemon whether it is ready", p.health),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(p.out, "evcsd", Version())
+			_, err := fmt.Fprintln(p.out, "evcsd", p.build)
 			return err
 		}},
 	)
@@ -91,17 +91,8 @@ func (p program) with(name, short string, run func(ctx context.Context, c config
 	}}
 }
 
-// Version is the program's version, from the build.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "devel"
-	}
-	return info.Main.Version
-}
-
 func (p program) options(c config.Config) Options {
-	return Options{Config: c, Log: newLog(p.err, c.Logs), Notices: p.out, Version: Version()}
+	return Options{Config: c, Log: newLog(p.err, c.Logs), Notices: p.out, Build: p.build}
 }
 
 func (p program) serve(ctx context.Context, c config.Config) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/evcs/evcs/internal/closing"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/event"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
 	"github.com/evcs/evcs/internal/sandboxpay"
@@ -34,6 +35,8 @@ type parts struct {
 	people    *auth.Registry
 	crossings *tenant.Crossings
 	metrics   *httpapi.Metrics
+	requests  *health.Recorder
+	watch     *health.Watch
 	runner    *jobs.Runner
 	engine    *charging.Engine
 	till      *cashier.Till
@@ -46,7 +49,7 @@ type parts struct {
 
 // wire makes the parts and puts them into the phases of the stop.
 func (d *Daemon) wire(ctx context.Context) error {
-	p := &parts{broker: event.NewBroker(), metrics: httpapi.NewMetrics()}
+	p := &parts{broker: event.NewBroker(), metrics: httpapi.NewMetrics(), requests: health.NewRecorder(d.opt.Clock)}
 	p.relay = event.NewRelay(d.db.Source(), p.broker, d.opt.Log)
 	d.db.OnEmit(p.relay.Wake)
 	if err := d.wireIdentity(ctx, p); err != nil {
@@ -65,6 +68,9 @@ func (d *Daemon) wire(ctx context.Context) error {
 		return err
 	}
 	d.wireMonitoring(p)
+	if err := d.wireWatch(ctx, p); err != nil {
+		return err
+	}
 	rest, err := d.restHandler(p)
 	if err != nil {
 		return err
@@ -168,7 +174,7 @@ func (d *Daemon) restHandler(p *parts) (http.Handler, error) {
 	}
 	return httpapi.New(httpapi.Config{
 		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings,
-		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: p.metrics, Version: d.opt.Version,
+		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: served{p.metrics, p.requests}, Version: d.opt.Build.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
 		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,
 	}), nil

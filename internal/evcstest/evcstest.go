@@ -104,7 +104,7 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0"
 	c.Admin.Password = Password
 	d := &Daemon{Clock: new(Clock), t: t, done: make(chan error, 1)}
-	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Version: "test"}
+	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Build: daemon.Build{Version: "test"}}
 	for _, o := range options {
 		o(&opt)
 	}

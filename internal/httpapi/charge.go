@@ -96,7 +96,7 @@ func (p Orders) begin(ctx context.Context, a *evcs.Actor, id evcs.ChargerID, con
 	}
 	res, err := p.Engine.Start(ctx, a, charging.StartRequest{
 		Tenant: c.Tenant, Charger: id, Connector: connector, Station: at, User: orZero(b.UserID), Session: orZero(b.SessionID),
-		Plan: evcs.PlanID(orZero(b.BillingPlanID)), IDTag: orZero(b.IDTag), Wait: waitOr(b.Wait, defaultWait),
+		Plan: evcs.PlanID(orZero(b.BillingPlanID)), IDTag: orZero(b.IDTag), Wait: delayed(ctx, waitOr(b.Wait, defaultWait)),
 	})
 	if err != nil {
 		return nil, err
@@ -244,7 +244,7 @@ func (p Orders) end(ctx context.Context, a *evcs.Actor, o *order.Order, b api.St
 	if b.Energy != nil || b.MeterStop != nil || b.Duration != nil || b.EndTime != nil {
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "energy", Message: "meterStop, duration and endTime are measured by devices only"})
 	}
-	res, err := p.Engine.Stop(ctx, a, o, orZero(b.Reason), waitOr(b.Wait, defaultWait))
+	res, err := p.Engine.Stop(ctx, a, o, orZero(b.Reason), delayed(ctx, waitOr(b.Wait, defaultWait)))
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func (p Commands) get(ctx context.Context, a *evcs.Actor, in *struct {
 		return nil, err
 	}
 	if in.Wait.Or(0) > 0 && !c.Final() {
-		if c, err = p.Engine.Await(ctx, evcs.Only(c.Tenant), c.ID, time.Duration(in.Wait.Value)*time.Second); err != nil {
+		if c, err = p.Engine.Await(ctx, evcs.Only(c.Tenant), c.ID, delayed(ctx, time.Duration(in.Wait.Value)*time.Second)); err != nil {
 			return nil, err
 		}
 	}
@@ -117,7 +117,7 @@ func (p Commands) reset(ctx context.Context, a *evcs.Actor, in *struct {
 	b := orZero(in.Body)
 	return p.ask(ctx, a, charging.CommandRequest{
 		Charger: in.ChargerID, Kind: device.KindReset, Params: charging.Params{Hard: orZero(b.Type) == "hard"}, Force: bool(orZero(b.Force)),
-		Wait: waitOr(b.Wait, defaultWait),
+		Wait: delayed(ctx, waitOr(b.Wait, defaultWait)),
 	})
 }
 
@@ -127,7 +127,7 @@ func (p Commands) unlock(ctx context.Context, a *evcs.Actor, in *struct {
 },
 ) (*api.Command, error) {
 	return p.ask(ctx, a, charging.CommandRequest{
-		Charger: in.ChargerID, Connector: in.ConnectorNo, Kind: device.KindUnlock, Wait: waitOr(orZero(in.Body).Wait, defaultWait),
+		Charger: in.ChargerID, Connector: in.ConnectorNo, Kind: device.KindUnlock, Wait: delayed(ctx, waitOr(orZero(in.Body).Wait, defaultWait)),
 	})
 }
 
@@ -137,7 +137,7 @@ func (p Commands) send(ctx context.Context, a *evcs.Actor, in *struct {
 },
 ) (*api.Command, error) {
 	b := in.Body
-	q := charging.CommandRequest{Charger: in.ChargerID, Connector: orZero(b.ConnectorNo), Kind: device.Kind(b.Type), Wait: waitOr(b.Wait, 0)}
+	q := charging.CommandRequest{Charger: in.ChargerID, Connector: orZero(b.ConnectorNo), Kind: device.Kind(b.Type), Wait: delayed(ctx, waitOr(b.Wait, 0))}
 	if b.Type == command.Start || b.Type == command.Stop {
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "type", Message: "START and STOP only through start and stop"})
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 )
 
 // exchange is one request and what is known of it on its way.
@@ -45,6 +46,22 @@ type exchange struct {
 	status        *statusWriter
 	code          evcs.Code
 	cause         error
+	delayed       bool // the caller asked to wait
+}
+
+// streamed reports whether an answer of this media type lasts as long as its
+// reader wants.
+func streamed(content string) bool {
+	return content != "" && content != "text/plain" && content != "application/json"
+}
+
+// delayed notes that an answer waits because its caller asked for it, so that
+// how long it took says nothing of the daemon, and returns the wait.
+func delayed(ctx context.Context, wait time.Duration) time.Duration {
+	if x := exchangeOf(ctx); x != nil && wait > 0 {
+		x.delayed = true
+	}
+	return wait
 }
 
 type exchangeKey struct{}
@@ -126,7 +143,10 @@ func (x *exchange) end(begun time.Time) {
 	}
 	x.s.cfg.Log.LogAttrs(x.r.Context(), level, "request", attrs...)
 	if m := x.s.cfg.Meter; m != nil && x.op != nil {
-		m.Request(x.op.Path, x.op.Method, x.status.code(), took.Seconds())
+		m.Served(health.Served{
+			Endpoint: x.op.Path, Method: x.op.Method, Status: x.status.code(), Took: took,
+			Untimed: x.delayed || streamed(x.op.Content),
+		})
 	}
 }
 

@@ -43,6 +43,7 @@ func everything() *Server {
 		Recon{},
 		Dashboard{},
 		Monitoring{},
+		Observation{},
 		Events{Clock: fixedClock{}},
 		Health{},
 	}})

@@ -141,7 +141,7 @@ func (p Recon) run(ctx context.Context, a *evcs.Actor, channel, day string, b ap
 		wait = *b.Wait
 	}
 	q := closing.Request{Tenant: owner, Channel: channel, Day: day, Force: bool(orZero(b.Force)), DryRun: bool(orZero(b.DryRun))}
-	batch, err := p.Closer.Execute(ctx, q, time.Duration(wait)*time.Second)
+	batch, err := p.Closer.Execute(ctx, q, delayed(ctx, time.Duration(wait)*time.Second))
 	result := p.result(batch)
 	result.DryRun = q.DryRun
 	if err != nil && batch.FailureCode != 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/tenant"
 )
 
@@ -56,7 +57,7 @@ type Replays interface {
 
 // Meter counts requests for the metrics.
 type Meter interface {
-	Request(endpoint, method string, status int, seconds float64)
+	Served(s health.Served)
 }
 
 // Config is what a Server is made of. A nil Tree, Crossings, Replays or Meter

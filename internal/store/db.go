@@ -19,6 +19,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/migrations"
 )
 
@@ -42,6 +43,7 @@ type DB struct {
 	writer *writer // SQLite only
 	reads  *statements
 	woken  atomic.Pointer[func()] // called after a commit that emitted events
+	sizes  func(context.Context, *health.Database)
 	closed sync.Once
 }
 
@@ -79,7 +81,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	}
 	pool.SetMaxOpenConns(c.Readers + 1) // and the writer's
 	pool.SetMaxIdleConns(c.Readers + 1)
-	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, reads: newStatements(pool.PrepareContext)}
+	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, reads: newStatements(pool.PrepareContext), sizes: sizesSQLite(path)}
 	if db.writer, err = newWriter(ctx, pool, c.Logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
@@ -100,7 +102,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), pool.Close())
 	}
-	return &DB{engine: migrations.Postgres, pool: pool, log: c.Logger}, nil
+	return &DB{engine: migrations.Postgres, pool: pool, log: c.Logger, sizes: sizesPostgres(pool)}, nil
 }
 
 // Engine is "sqlite" or "postgres", for people and for health reports.

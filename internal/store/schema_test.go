@@ -135,6 +135,8 @@ var withoutTenant = map[string]string{
 	"PruneReplies":  "retention",
 	"PruneSamples":  "retention",
 	"PruneMessages": "retention",
+	"SettlementDue": "an age only",
+	"GaugeCounts":   "counts of the whole installation for Prometheus; no tenant's figure can be told from them",
 	"Trim":          "retention",
 
 	"ChargerByDevice": "a device names itself before its tenant is known; the device port alone asks",
