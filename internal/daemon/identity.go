@@ -35,6 +35,8 @@ func (d *Daemon) wireTenants(p *parts) error {
 		httpapi.Tenants{Clock: d.opt.Clock, Write: tenants, Found: p.people, Read: read.Tenants()},
 		httpapi.Audit{Clock: d.opt.Clock, Read: read.Tenants()},
 		httpapi.Dashboard{Read: read.Reports(), Clock: d.opt.Clock},
+		httpapi.Internal{Tenants: read.Tenants()},
+		httpapi.DevicePort{},
 	)
 	return nil
 }

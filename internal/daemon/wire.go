@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -75,6 +74,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	deviceHandler = withDocuments(deviceHandler, rest)
 	d.phases = []*phase{
 		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, d.restTLS(), 15*time.Second)}}},
 		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, d.deviceListeners(deviceHandler)...)},
@@ -164,7 +164,7 @@ func (d *Daemon) reasons(ctx context.Context) []string {
 	return reasons
 }
 
-func (d *Daemon) restHandler(p *parts) (http.Handler, error) {
+func (d *Daemon) restHandler(p *parts) (*httpapi.Server, error) {
 	cfg := d.opt.Config
 	internal, errInternal := config.Prefixes(cfg.Internal.AllowCIDR)
 	metrics, errMetrics := config.Prefixes(cfg.Metrics.AllowCIDR)

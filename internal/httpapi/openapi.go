@@ -1,20 +1,16 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/gorilla/mux"
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -28,7 +24,7 @@ func documentGroups() map[string][]string {
 		"station":    {"station", "charger", "command", "id-tag"},
 		"order":      {"order", "session", "billing"},
 		"payment":    {"payment", "reconciliation", "merchant", "ledger"},
-		"protocol":   {"cloudcharge", "debug", "connections", "protocol"},
+		"protocol":   {"cloudcharge", "ocpp", "debug", "protocol"},
 		"monitoring": {"monitoring", "events", "webhooks", "exports", "internal", "health"},
 	}
 }
@@ -36,150 +32,88 @@ func documentGroups() map[string][]string {
 // documents are the OpenAPI documents. Each is rendered when it is first asked
 // for, so that a start costs nothing for it.
 type documents struct {
-	whole *huma.OpenAPI
-	mu    *sync.Mutex
-	done  map[string]*rendered // guarded by mu; by group, "" is everything
+	make func() (node, error)
+	mu   *sync.Mutex
+	all  node                 // guarded by mu; everything, nil until it is needed
+	done map[string]*rendered // guarded by mu; by group, "" is everything
 }
 
-// rendered is one document in its four forms.
-type rendered struct {
-	json, yaml     []byte
-	json30, yaml30 []byte // OpenAPI 3.0.3
+func documentsOf(s *Server) *documents {
+	return &documents{make: s.tree, mu: new(sync.Mutex), done: make(map[string]*rendered)}
 }
 
-func documentsOf(whole *huma.OpenAPI) documents {
-	whole.Tags = tagsOf(whole)
-	return documents{whole: whole, mu: new(sync.Mutex), done: make(map[string]*rendered)}
-}
+// deviceDocument is the name of the document of the device listener.
+const deviceDocument = "device"
 
 // of renders a group; it is known to exist.
-func (d documents) of(group string) (*rendered, error) {
+func (d *documents) of(group string) (*rendered, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r := d.done[group]; r != nil {
 		return r, nil
 	}
-	doc := d.whole
-	if group != "" {
-		doc = partOf(d.whole, documentGroups()[group])
+	if d.all == nil {
+		all, err := d.make()
+		if err != nil {
+			return nil, err
+		}
+		d.all = all
 	}
-	r, err := renderDocument(doc)
+	doc, err := d.all, error(nil)
+	switch group {
+	case "":
+	case deviceDocument:
+		doc, err = devicePart(d.all)
+	default:
+		doc, err = partOf(d.all, documentGroups()[group])
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := render(doc)
 	if err == nil {
 		d.done[group] = r
 	}
 	return r, err
 }
 
-func renderDocument(doc *huma.OpenAPI) (*rendered, error) {
-	var r rendered
-	var err error
-	if r.json, err = doc.MarshalJSON(); err != nil {
-		return nil, fmt.Errorf("write the document: %w", err)
-	}
-	if r.yaml, err = yamlOf(r.json); err != nil {
-		return nil, err
-	}
-	older, err := doc.Downgrade()
+// partOf is the document of some tags, with the components that it uses.
+func partOf(all node, tags []string) (node, error) {
+	part, err := copyOf(all)
 	if err != nil {
-		return nil, fmt.Errorf("write the document for 3.0: %w", err)
-	}
-	if r.json30, err = withoutNullType(older); err != nil {
 		return nil, err
 	}
-	r.yaml30, err = yamlOf(r.json30)
-	return &r, err
-}
-
-// withoutNullType words for OpenAPI 3.0 what the library's downgrade leaves in
-// the words of 3.1: "a reference or null".
-func withoutNullType(text []byte) ([]byte, error) {
-	var tree any
-	if err := json.Unmarshal(text, &tree); err != nil {
-		return nil, fmt.Errorf("read the document: %w", err)
-	}
-	return json.Marshal(rewordNull(tree))
-}
-
-func rewordNull(node any) any {
-	switch n := node.(type) {
-	case []any:
-		for i := range n {
-			n[i] = rewordNull(n[i])
-		}
-	case map[string]any:
-		for name := range n {
-			n[name] = rewordNull(n[name])
-		}
-		if n["type"] == "null" {
-			return map[string]any{"nullable": true, "type": "object", "maxProperties": 0}
-		}
-		if either, ok := n["anyOf"].([]any); ok && len(either) == 2 {
-			delete(n, "anyOf")
-			n["nullable"], n["allOf"] = true, either[:1]
-		}
-	}
-	return node
-}
-
-// yamlOf writes JSON as YAML with sorted keys.
-func yamlOf(text []byte) ([]byte, error) {
-	var tree any
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&tree); err != nil {
-		return nil, fmt.Errorf("read the document: %w", err)
-	}
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := enc.Encode(tree); err != nil {
-		return nil, fmt.Errorf("write the document: %w", err)
-	}
-	return out.Bytes(), enc.Close()
-}
-
-func tagsOf(doc *huma.OpenAPI) []*huma.Tag {
-	seen := make(map[string]bool)
-	for _, item := range doc.Paths {
-		for _, op := range operationsOf(item) {
-			for _, tag := range op.Tags {
-				seen[tag] = true
+	paths := child(part, "paths")
+	for path, item := range paths {
+		for _, op := range item.(node) { //nolint:forcetypeassert,errcheck // made so
+			if o, ok := op.(node); ok && !slices.Contains(tags, firstTag(o)) {
+				delete(paths, path)
 			}
 		}
 	}
-	var tags []*huma.Tag
-	for _, name := range slices.Sorted(maps.Keys(seen)) {
-		tags = append(tags, &huma.Tag{Name: name})
-	}
-	return tags
+	part["tags"] = tagsOf(part)
+	prune(part)
+	return part, nil
 }
 
-func operationsOf(item *huma.PathItem) []*huma.Operation {
-	var list []*huma.Operation
-	for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete, item.Patch} {
-		if op != nil {
-			list = append(list, op)
-		}
+// devicePart is the group protocol as the device listener serves it: its own
+// operations are at home there, those of the REST listener are elsewhere.
+func devicePart(all node) (node, error) {
+	part, err := partOf(all, documentGroups()["protocol"])
+	if err != nil {
+		return nil, err
 	}
-	return list
-}
-
-// partOf is the document of some tags. It keeps the whole set of schemas, so
-// that every reference resolves.
-func partOf(whole *huma.OpenAPI, tags []string) *huma.OpenAPI {
-	part := *whole
-	part.Paths = make(map[string]*huma.PathItem)
-	part.Tags = nil
-	for _, tag := range whole.Tags {
-		if slices.Contains(tags, tag.Name) {
-			part.Tags = append(part.Tags, tag)
+	eachOperation(part, func(_, _ string, op node) {
+		if op["servers"] != nil {
+			delete(op, "servers")
+			return
 		}
-	}
-	for path, item := range whole.Paths {
-		if ops := operationsOf(item); len(ops) > 0 && slices.Contains(tags, ops[0].Tags[0]) {
-			part.Paths[path] = item
-		}
-	}
-	return &part
+		op["servers"] = []any{node{
+			"url": "{scheme}://{host}", "description": "REST 监听端口 / the REST listener",
+			"variables": node{"scheme": node{"default": "http", "enum": []any{"http", "https"}}, "host": node{"default": "localhost:8080"}},
+		}}
+	})
+	return part, nil
 }
 
 // Document is the OpenAPI document of everything, in YAML.
@@ -210,15 +144,34 @@ func (s *Server) serveDocuments() {
 	for _, group := range slices.Sorted(maps.Keys(documentGroups())) {
 		urls = append(urls, map[string]string{"url": "/v3/api-docs/" + group, "name": group})
 	}
+	s.router.PathPrefix("/swagger-ui.html").Handler(swaggerPage(urls)).Methods(http.MethodGet)
+}
+
+// swaggerPage is the page over some documents; its parts are embedded.
+func swaggerPage(urls []map[string]string) http.Handler {
 	list, err := json.Marshal(urls)
 	if err != nil {
 		list = []byte("[]")
 	}
-	page := v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "EVCS", SwaggerJSON: "/v3/api-docs", BasePath: "/swagger-ui.html", ShowTopBar: true,
-		SettingsUI: map[string]string{"urls": string(list), "urls.primaryName": `"evcs"`},
+	return v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: "EVCS", SwaggerJSON: urls[0]["url"], BasePath: "/swagger-ui.html", ShowTopBar: true,
+		SettingsUI: map[string]string{"urls": string(list), "urls.primaryName": `"` + urls[0]["name"] + `"`},
 	})
-	s.router.PathPrefix("/swagger-ui.html").Handler(page).Methods(http.MethodGet)
+}
+
+// DeviceDocuments serves the documents of the device listener: the group
+// protocol under /v3/api-docs and the page over it.
+func (s *Server) DeviceDocuments() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /v3/api-docs", s.documentAs("json", deviceDocument))
+	m.HandleFunc("GET /v3/api-docs.yaml", s.documentAs("yaml", deviceDocument))
+	m.HandleFunc("GET /v3/api-docs/protocol", s.documentAs("json", deviceDocument))
+	m.HandleFunc("GET /v3/api-docs/protocol.yaml", s.documentAs("yaml", deviceDocument))
+	page := swaggerPage([]map[string]string{{"url": "/v3/api-docs", "name": "protocol"}})
+	m.Handle("GET /swagger-ui.html", page)
+	m.Handle("GET /swagger-ui.html/", page)
+	m.HandleFunc("/", s.notFound)
+	return m
 }
 
 func (s *Server) documentAs(format, group string) http.HandlerFunc {
@@ -253,6 +206,7 @@ type Declared struct {
 	ID, Method, Path string
 	Permission       evcs.Permission
 	Public           bool
+	Device           bool // served by the device listener, not by this one
 	Group            string
 	Errors           []evcs.Code
 }
@@ -262,7 +216,7 @@ func (s *Server) Operations() []Declared {
 	list := make([]Declared, len(s.operations))
 	for i, d := range s.operations {
 		list[i] = Declared{
-			ID: d.ID, Method: d.Method, Path: d.Path, Permission: d.Permission, Public: d.Access == public,
+			ID: d.ID, Method: d.Method, Path: d.Path, Permission: d.Permission, Public: d.Access == public, Device: d.Access == deviceOnly,
 			Group: d.Group, Errors: d.Errors,
 		}
 	}

@@ -92,6 +92,7 @@ const (
 	anyUser                    // any user, no API key
 	internalOnly               // §17.1: the internal token from an internal address
 	selfChecked                // the operation checks a credential of its own (stream tickets)
+	deviceOnly                 // of the device listener: in the document, not on this router
 )
 
 // said is the kind of the success text.

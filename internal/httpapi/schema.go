@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -31,15 +30,12 @@ func humaConfig(version string) huma.Config {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
-				Title: "EVCS", Version: version,
-				Description: "REST API of evcsd. Every answer is an envelope; failures carry a code of the closed error table and their real HTTP status.",
+				Title: "EVCS", Version: version, Description: introduction,
 			},
+			Servers: []*huma.Server{{URL: "/", Description: "本机 REST 监听端口 / the REST listener this document came from"}},
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry(schemaPrefix, schemaName),
-				SecuritySchemes: map[string]*huma.SecurityScheme{
-					"bearer":   {Type: "http", Scheme: "bearer", Description: "A JWT of a sign-in, or an API key (evcs_...)"},
-					"internal": {Type: "apiKey", In: "header", Name: "X-Internal-Token"},
-				},
+				Schemas:         huma.NewMapRegistry(schemaPrefix, schemaName),
+				SecuritySchemes: securitySchemes(),
 			},
 		},
 		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
@@ -127,15 +123,28 @@ func (s *Server) humaOperation(d *declared) huma.Operation {
 		Metadata: map[string]any{metaKey: d}, Responses: s.responses(d), Extensions: map[string]any{},
 		Description: d.Description, BodyReadTimeout: -1, MaxBodyBytes: -1, Parameters: s.hiddenParams(d.hidden),
 	}
+	eitherBearer := []map[string][]string{{"bearerAuth": {}}, {"apiKey": {}}}
 	switch d.Access {
 	case permitted:
 		op.Extensions["x-permission"] = string(d.Permission)
-		op.Security = []map[string][]string{{"bearer": {}}}
-	case anyPrincipal, anyUser, selfChecked:
-		op.Security = []map[string][]string{{"bearer": {}}}
+		op.Security = eitherBearer
+	case selfChecked:
+		op.Extensions["x-permission"] = string(d.Permission)
+		op.Security = eitherBearer
+	case anyPrincipal:
+		op.Security = eitherBearer
+	case anyUser:
+		op.Security = []map[string][]string{{"bearerAuth": {}}}
 	case internalOnly:
-		op.Security = []map[string][]string{{"internal": {}}}
+		op.Security = []map[string][]string{{"internalToken": {}}}
+	case deviceOnly:
+		op.Servers = []*huma.Server{{
+			URL: "{scheme}://{host}", Description: "设备监听端口 / the device listener",
+			Variables: map[string]*huma.ServerVariable{"scheme": {Default: "http", Enum: []string{"http", "https"}}, "host": {Default: "localhost:8085"}},
+		}}
+		op.Security = []map[string][]string{}
 	case public:
+		op.Security = []map[string][]string{}
 	}
 	return op
 }
@@ -143,10 +152,12 @@ func (s *Server) humaOperation(d *declared) huma.Operation {
 // everyError are the codes of §1.10.
 func everyError(d *declared) []evcs.Code {
 	codes := []evcs.Code{
-		evcs.CodeValidationFailed, evcs.CodeRouteNotFound, evcs.CodeMethodNotAllowed, evcs.CodeBodyTooLarge,
-		evcs.CodeUnsupportedMediaType, evcs.CodeRateLimited, evcs.CodeServiceUnavailable, evcs.CodeInternalError,
+		evcs.CodeValidationFailed, evcs.CodeMethodNotAllowed, evcs.CodeBodyTooLarge, evcs.CodeUnsupportedMediaType, evcs.CodeRateLimited, evcs.CodeServiceUnavailable, evcs.CodeInternalError,
 	}
-	if d.Access != public && d.Access != internalOnly {
+	if d.Access == internalOnly {
+		codes = append(codes, evcs.CodeRouteNotFound)
+	}
+	if d.Access != public && d.Access != internalOnly && d.Access != deviceOnly {
 		codes = append(codes, evcs.CodeTokenExpired, evcs.CodeAccountDisabled, evcs.CodeUnauthenticated,
 			evcs.CodePasswordChangeRequired, evcs.CodeTenantContextMissing, evcs.CodeTenantDisabled,
 			evcs.CodeTenantExpired, evcs.CodePermissionDenied, evcs.CodeCrossTenantDenied)
@@ -160,42 +171,37 @@ func everyError(d *declared) []evcs.Code {
 	return codes
 }
 
-func (s *Server) responses(d *declared) map[string]*huma.Response {
+// codesByStatus are the codes an operation may answer with.
+func codesByStatus(d *declared) map[int][]evcs.Code {
 	byStatus := make(map[int][]evcs.Code)
 	for _, code := range append(everyError(d), d.Errors...) {
 		if !slices.Contains(byStatus[code.Status()], code) {
 			byStatus[code.Status()] = append(byStatus[code.Status()], code)
 		}
 	}
+	return byStatus
+}
+
+// responses are the answers that are not the library's own: the failures are
+// worded when the document is written.
+func (s *Server) responses(d *declared) map[string]*huma.Response {
 	schema := s.api.OpenAPI().Components.Schemas
 	s.alias(reflect.TypeFor[api.Failure]())
 	schema.RegisterTypeAlias(reflect.TypeFor[failure](), reflect.TypeFor[api.Failure]())
 	ref := schema.Schema(reflect.TypeFor[api.Failure](), true, "Failure")
-	all := make(map[string]*huma.Response, len(byStatus)+1)
-	for status, codes := range byStatus {
-		slices.Sort(codes)
-		lines := make([]string, len(codes))
-		for i, c := range codes {
-			lines[i] = fmt.Sprintf("%d %s", c, c.Name())
-		}
-		all[strconv.Itoa(status)] = &huma.Response{
-			Description: strings.Join(lines, ", "),
-			Content:     map[string]*huma.MediaType{"application/json": {Schema: ref}},
-		}
+	all := make(map[string]*huma.Response)
+	for status := range codesByStatus(d) {
+		all[strconv.Itoa(status)] = &huma.Response{Content: map[string]*huma.MediaType{"application/json": {Schema: ref}}}
 	}
 	if d.OwnFailures {
 		for _, status := range []string{"400", "401", "503"} {
-			own := &huma.Response{Description: "The channel's own refusal", Content: map[string]*huma.MediaType{
+			all[status] = &huma.Response{Description: "The channel's own refusal, or the daemon's", Content: map[string]*huma.MediaType{
 				"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}}, "text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
 			}}
-			if had := all[status]; had != nil {
-				own.Description = had.Description + ", or the channel's own refusal"
-			}
-			all[status] = own
 		}
 	}
 	if d.Content != "" {
-		all["200"] = &huma.Response{Description: "OK", Content: map[string]*huma.MediaType{d.Content: {Schema: &huma.Schema{Type: huma.TypeString}}}}
+		all["200"] = &huma.Response{Content: map[string]*huma.MediaType{d.Content: {Schema: &huma.Schema{Type: huma.TypeString}}}}
 	}
 	return all
 }
@@ -277,4 +283,14 @@ func nullable(field *huma.Schema, t reflect.Type) *huma.Schema {
 	field.Nullable = true
 	field.PrecomputeMessages()
 	return field
+}
+
+func operationsOf(item *huma.PathItem) []*huma.Operation {
+	var list []*huma.Operation
+	for _, op := range []*huma.Operation{item.Get, item.Post, item.Put, item.Delete, item.Patch} {
+		if op != nil {
+			list = append(list, op)
+		}
+	}
+	return list
 }

@@ -94,7 +94,7 @@ type Server struct {
 	pending    []route // declared, not yet on the router
 	limits     limits
 	handler    http.Handler // the router behind what holds for every request
-	documents  documents
+	documents  *documents
 }
 
 // declared is an operation with what its types say.
@@ -119,7 +119,7 @@ func New(cfg Config) *Server {
 	}
 	s.mount()
 	s.finishSchemas()
-	s.documents = documentsOf(s.api.OpenAPI())
+	s.documents = documentsOf(s)
 	s.serveDocuments()
 	s.router.NotFoundHandler = http.HandlerFunc(s.notFound)
 	s.router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
@@ -146,7 +146,7 @@ type adapter struct{ s *Server }
 // Handle implements huma.Adapter.
 func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
 	d, ok := op.Metadata[metaKey].(*declared)
-	if !ok {
+	if !ok || d.Access == deviceOnly {
 		return
 	}
 	a.s.pending = append(a.s.pending, route{op.Path, op.Method, a.s.serve(d, func(w http.ResponseWriter, r *http.Request) {

@@ -128,3 +128,16 @@ func (s TenantLists) Below(ctx context.Context, under, t evcs.TenantID) (bool, e
 			WHERE a.ancestor_id = ? AND a.tenant_id = ? AND t.deleted_at = 0)`, under, t)
 	return below, err
 }
+
+// Descendants are the live tenants below scope's own, ascending.
+func (s TenantLists) Descendants(ctx context.Context, scope evcs.Scope) ([]evcs.TenantID, error) {
+	ids := []evcs.TenantID{}
+	err := s.q.each(ctx, "list descendants", func(rows *sql.Rows) error {
+		var id evcs.TenantID
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT t.id FROM tenant_ancestors a JOIN tenants t ON t.id = a.tenant_id
+		WHERE a.ancestor_id = ? AND a.tenant_id <> ? AND t.deleted_at = 0 ORDER BY t.id`, scope.Tenant, scope.Tenant)
+	return ids, err
+}
