@@ -37,14 +37,17 @@ type Config struct {
 
 // DB is an open store.
 type DB struct {
-	engine string
-	pool   *sql.DB // reads; on PostgreSQL also writes
-	log    *slog.Logger
-	writer *writer // SQLite only
-	reads  *statements
-	woken  atomic.Pointer[func()] // called after a commit that emitted events
-	sizes  func(context.Context, *health.Database)
-	closed sync.Once
+	engine   string
+	pool     *sql.DB // reads; on PostgreSQL also writes
+	log      *slog.Logger
+	writer   *writer // SQLite only
+	reads    *statements
+	woken    atomic.Pointer[func()] // called after a commit that emitted events
+	recent   recent                 // SQLite only
+	swept    atomic.Bool            // SQLite only: every event has its place
+	accounts accounts
+	sizes    func(context.Context, *health.Database)
+	closed   sync.Once
 }
 
 // Open opens the store; it changes nothing in it. See Migrate.
@@ -69,9 +72,11 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	if c.SyncOff {
 		synchronous = "OFF"
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=synchronous(" + synchronous + ")&_pragma=foreign_keys(1)&_pragma=cache_size(-16000)&_pragma=temp_store(MEMORY)" +
-		"&_pragma=wal_autocheckpoint(8000)&_txlock=immediate"
+	pragmas := []string{
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(1)", "cache_size(-16000)", "temp_store(MEMORY)",
+		"wal_autocheckpoint(8000)",
+	}
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&_txlock=immediate"
 	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -79,10 +84,10 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	if c.Readers <= 0 {
 		c.Readers = 4
 	}
-	pool.SetMaxOpenConns(c.Readers + 1) // and the writer's
-	pool.SetMaxIdleConns(c.Readers + 1)
+	pool.SetMaxOpenConns(c.Readers)
+	pool.SetMaxIdleConns(c.Readers)
 	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, reads: newStatements(pool.PrepareContext), sizes: sizesSQLite(path)}
-	if db.writer, err = newWriter(ctx, pool, c.Logger); err != nil {
+	if db.writer, err = newWriter(ctx, path, pragmas, c.Logger, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
 	return db, nil

@@ -30,7 +30,10 @@ func translate(what string, err error) error {
 		return fmt.Errorf("%s: %w", what, classPostgres(pg))
 	}
 	if lite, ok := errors.AsType[*sqlite.Error](err); ok {
-		return fmt.Errorf("%s: %w", what, classSQLite(lite))
+		return fmt.Errorf("%s: %w", what, classSQLite(lite.Code(), lite))
+	}
+	if lite, ok := errors.AsType[*liteError](err); ok {
+		return fmt.Errorf("%s: %w", what, classSQLite(lite.code, lite))
 	}
 	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || isNetwork(err) {
 		return unavailable(what, err)
@@ -58,14 +61,14 @@ func classPostgres(err *pgconn.PgError) error {
 	return err
 }
 
-func classSQLite(err *sqlite.Error) error {
-	switch err.Code() {
+func classSQLite(code int, err error) error {
+	switch code {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return errors.Join(evcs.ErrStale, err)
 	case sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
 		return errors.Join(ErrReferenced, err)
 	}
-	switch err.Code() & 0xff { // the primary code of an extended one
+	switch code & 0xff { // the primary code of an extended one
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return errors.Join(evcs.ErrUnavailable, err)
 	}

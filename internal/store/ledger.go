@@ -24,11 +24,10 @@ var errBooked = errors.New("booked already")
 
 // Append implements ledger.Store.
 func (l Ledger) Append(ctx context.Context, scope evcs.Scope, e ledger.Entry) error {
-	var id int64
-	err := l.q.one(ctx, "append to journal", errBooked, []any{&id}, `
+	id, err := l.q.number(ctx, "append to journal", errBooked, `
 		INSERT INTO journal (tenant_id, key, kind, at, order_id, payment_id, refund_id, memo, sandbox)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id`,
-		scope.Tenant, e.Key, e.Kind, evcs.Millis(e.At), e.Order, e.Payment, e.Refund, e.Memo, e.Sandbox)
+		whole(scope.Tenant), words(e.Key), words(e.Kind), moment(e.At), whole(e.Order), whole(e.Payment), whole(e.Refund), words(e.Memo), truth(e.Sandbox))
 	if errors.Is(err, errBooked) {
 		return nil
 	}
@@ -45,6 +44,14 @@ func (l Ledger) Append(ctx context.Context, scope evcs.Scope, e ledger.Entry) er
 
 // post writes one posting; the account is opened when it is the first.
 func (l Ledger) post(ctx context.Context, scope evcs.Scope, entry int64, line int, p ledger.Posting, at time.Time) error {
+	account, err := l.q.bulk.accounts.find(ctx, l.q, accountKey{scope.Tenant, p.Account})
+	if err != nil {
+		return err
+	}
+	if account != 0 {
+		l.q.bulk.add(bulkPostings, whole(entry), whole(line), whole(scope.Tenant), whole(account), whole(p.Amount))
+		return nil
+	}
 	for range 2 {
 		n, err := l.q.exec(ctx, "post", `
 			INSERT INTO postings (entry_id, line_no, tenant_id, account_id, amount)
@@ -53,6 +60,7 @@ func (l Ledger) post(ctx context.Context, scope evcs.Scope, entry int64, line in
 		if err != nil || n > 0 {
 			return err
 		}
+		l.q.bulk.opened = true
 		if _, err := l.q.exec(ctx, "open account", `
 			INSERT INTO accounts (tenant_id, kind, name, created_at) VALUES (?, ?, ?, ?) ON CONFLICT (tenant_id, kind, name) DO NOTHING`,
 			scope.Tenant, p.Account.Kind, p.Account.Name, evcs.Millis(at)); err != nil {

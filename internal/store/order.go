@@ -145,27 +145,26 @@ func (s Orders) Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([
 
 // SetLines replaces the lines of an order.
 func (s Orders) SetLines(ctx context.Context, o *order.Order, lines []tariff.Line) error {
-	if _, err := s.q.exec(ctx, "delete order lines", `DELETE FROM order_lines WHERE order_id = ? AND tenant_id = ?`, o.ID, o.Tenant); err != nil {
+	if s.q.bulk.holds(bulkLines, int64(o.ID)) {
+		if err := s.q.flush(ctx, 1<<bulkLines); err != nil {
+			return err
+		}
+	}
+	// Lines that wait are of other orders: they need not be written first.
+	if _, err := s.q.execCells(ctx, "delete order lines", `DELETE FROM order_lines WHERE order_id = ? AND tenant_id = ?`,
+		[]cell{whole(o.ID), whole(o.Tenant)}); err != nil {
 		return err
 	}
 	for i, l := range lines {
-		args := append([]any{o.ID, i + 1, o.Tenant}, lineValues(l)...)
-		if _, err := s.q.exec(ctx, "insert order line", `
-			INSERT INTO order_lines (order_id, line_no, tenant_id, kind, period_kind, from_at, to_at, energy, energy_price, service_price,
-				minutes, minute_price, electricity_amount, service_amount, amount, reason)
-			VALUES (`+binds(16)+`)`, args...); err != nil {
-			return err
-		}
+		s.q.bulk.add(bulkLines, append([]cell{whole(o.ID), whole(i + 1), whole(o.Tenant)}, lineValues(l)...)...)
 	}
 	return nil
 }
 
 // Note adds a line to an order's timeline.
-func (s Orders) Note(ctx context.Context, e order.Entry) error {
-	_, err := s.q.exec(ctx, "insert timeline entry", `
-		INSERT INTO order_timeline (tenant_id, order_id, at, event, from_status, to_status, by_whom, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.Tenant, e.Order, evcs.Millis(e.At), e.Event, e.From, e.To, e.By, e.Detail)
-	return err
+func (s Orders) Note(_ context.Context, e order.Entry) error {
+	s.q.bulk.add(bulkTimeline, whole(e.Tenant), whole(e.Order), moment(e.At), words(e.Event), whole(e.From), whole(e.To), words(e.By), words(e.Detail))
+	return nil
 }
 
 // Timeline lists what happened to an order, oldest first.
@@ -185,11 +184,9 @@ func (s Orders) Timeline(ctx context.Context, scope evcs.Scope, id evcs.OrderID)
 
 // NextNumber is the running number of a tenant's day, from 1.
 func (s Orders) NextNumber(ctx context.Context, tenant evcs.TenantID, day string) (int64, error) {
-	var n int64
-	err := s.q.one(ctx, "next order number", sql.ErrNoRows, []any{&n}, `
+	return s.q.number(ctx, "next order number", sql.ErrNoRows, `
 		INSERT INTO order_numbers (tenant_id, day, next) VALUES (?, ?, 1)
-		ON CONFLICT (tenant_id, day) DO UPDATE SET next = order_numbers.next + 1 RETURNING next`, tenant, day)
-	return n, err
+		ON CONFLICT (tenant_id, day) DO UPDATE SET next = order_numbers.next + 1 RETURNING next`, whole(tenant), words(day))
 }
 
 // Unpaid is the oldest order of the driver that waits for money; zero when

@@ -37,16 +37,16 @@ func or0[T any](v *T) T {
 }
 
 // lineValues are the binds of a line from its kind on.
-func lineValues(l tariff.Line) []any {
-	var energy, energyPrice, servicePrice, minutes, minutePrice any
+func lineValues(l tariff.Line) []cell {
+	var energy, energyPrice, servicePrice, minutes, minutePrice cell
 	switch l.Kind {
 	case tariff.KindEnergy:
-		energy, energyPrice, servicePrice = l.Energy, l.EnergyPrice, l.ServicePrice
+		energy, energyPrice, servicePrice = whole(l.Energy), whole(l.EnergyPrice), whole(l.ServicePrice)
 	case tariff.KindIdle, tariff.KindParking:
-		minutes, minutePrice = l.Minutes, l.MinutePrice
+		minutes, minutePrice = whole(l.Minutes), whole(l.MinutePrice)
 	}
-	return []any{
-		l.Kind, optional(string(l.PeriodKind)), evcs.Millis(l.From), evcs.Millis(l.To), energy, energyPrice, servicePrice, minutes, minutePrice,
-		l.Electricity, l.Service, l.Amount, optional(l.Reason),
+	return []cell{
+		words(l.Kind), worded(string(l.PeriodKind)), moment(l.From), moment(l.To), energy, energyPrice, servicePrice, minutes, minutePrice,
+		whole(l.Electricity), whole(l.Service), whole(l.Amount), worded(l.Reason),
 	}
 }

@@ -16,11 +16,12 @@ func (tx *Tx) Emit(ctx context.Context, e evcs.Event) error {
 		e.Trace = evcs.Trace(ctx)
 	}
 	tx.emitted = true
-	_, err := tx.q.exec(ctx, "emit event", `
-		INSERT INTO outbox (type, at, tenant_id, station_id, charger_id, connector_no, order_id, order_no, session_uid, data, trace)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.Type, evcs.Millis(e.Time), e.Tenant, e.Station, e.Charger, e.Connector, e.Order, e.OrderNo, e.Session, string(e.Data), e.Trace)
-	return err
+	tx.q.bulk.add(bulkOutbox, cell{}, words(e.Type), moment(e.Time), whole(e.Tenant), whole(e.Station), whole(e.Charger), whole(e.Connector),
+		whole(e.Order), words(e.OrderNo), words(e.Session), textOf(e.Data), words(e.Trace))
+	if tx.q.bulk.place != nil {
+		tx.q.bulk.events = append(tx.q.bulk.events, e)
+	}
+	return nil
 }
 
 // KeepFrame keeps the raw evidence of a device message in the transaction of
@@ -30,11 +31,9 @@ func (tx *Tx) KeepFrame(ctx context.Context, f evcs.Frame) error {
 	if raw == nil {
 		raw = []byte{}
 	}
-	_, err := tx.q.exec(ctx, "keep frame", `
-		INSERT INTO frames (tenant_id, charger_id, at, out, protocol, type, session_uid, message_id, raw, outcome)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		f.Tenant, f.Charger, evcs.Millis(f.Time), f.Out, f.Protocol, f.Type, f.Session, f.MessageID, raw, f.Outcome)
-	return err
+	tx.q.bulk.add(bulkFrames, whole(f.Tenant), whole(f.Charger), moment(f.Time), truth(f.Out), words(f.Protocol), words(f.Type), words(f.Session),
+		words(f.MessageID), blob(raw), words(f.Outcome))
+	return nil
 }
 
 const outboxSequence = "outbox"
@@ -90,10 +89,24 @@ type Source struct{ db *DB }
 func (db *DB) Source() Source { return Source{db} }
 
 // Sequence is DB.Sequence.
-func (s Source) Sequence(ctx context.Context, n int) (int, error) { return s.db.Sequence(ctx, n) }
+// SQLite's writer gives the places itself, so there it has only once something
+// to do: what an older program left.
+func (s Source) Sequence(ctx context.Context, n int) (int, error) {
+	if s.db.writer != nil && s.db.swept.Load() {
+		return 0, nil
+	}
+	given, err := s.db.Sequence(ctx, n)
+	if err == nil && given == 0 {
+		s.db.swept.Store(true)
+	}
+	return given, err
+}
 
-// EventsAfter is Reader.EventsAfter.
+// EventsAfter is Reader.EventsAfter, from memory where it can.
 func (s Source) EventsAfter(ctx context.Context, after evcs.EventID, n int) ([]evcs.Event, error) {
+	if list := s.db.recent.after(after, n); len(list) > 0 {
+		return list, nil
+	}
 	return s.db.Reader().EventsAfter(ctx, after, n)
 }
 

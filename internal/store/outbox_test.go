@@ -43,19 +43,14 @@ func TestEventsGetTheirPlaceAfterTheCommit(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		total := 0
-		for {
-			n, err := db.Sequence(ctx, 7)
-			if err != nil {
+		for given := 1; given > 0; { // PostgreSQL's; SQLite's writer has done it
+			var err error
+			if given, err = db.Sequence(ctx, 7); err != nil {
 				t.Fatal(err)
 			}
-			if n == 0 {
-				break
-			}
-			total += n
 		}
-		if total != 40 {
-			t.Errorf("%d events were given a place, want 40", total)
+		if oldest, newest, err := db.Reader().EventBounds(ctx); err != nil || oldest != 1 || newest != 40 {
+			t.Errorf("the places go from %d to %d, %v; want 1 to 40", oldest, newest, err)
 		}
 		events, err := db.Reader().EventsAfter(ctx, 3, 1000)
 		if err != nil {
@@ -98,9 +93,11 @@ func TestOneFailingMemberHarmsNobody(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		n, err := db.Sequence(ctx, 100)
-		if err != nil || n != 20 {
-			t.Errorf("%d events survived, %v; want 20", n, err)
+		if _, err := db.Sequence(ctx, 100); err != nil {
+			t.Fatal(err)
+		}
+		if events, err := db.Reader().EventsAfter(ctx, 0, 100); err != nil || len(events) != 20 || events[19].ID != 20 {
+			t.Errorf("%d events survived, %v; want 20", len(events), err)
 		}
 	})
 }

@@ -22,6 +22,7 @@ type conn interface {
 type querier struct {
 	c       conn
 	dollars bool
+	bulk    *bulk // rows that wait; nil outside a transaction
 }
 
 func (q querier) text(query string) string {
@@ -33,6 +34,9 @@ func (q querier) text(query string) string {
 
 // exec runs a statement and returns how many rows it touched.
 func (q querier) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
+	if err := q.settle(ctx, query); err != nil {
+		return 0, err
+	}
 	res, err := q.c.ExecContext(ctx, q.text(query), args...)
 	if err != nil {
 		return 0, translate(what, err)
@@ -52,9 +56,15 @@ func (q querier) swap(ctx context.Context, what, query string, args ...any) erro
 
 // insertID runs an INSERT … RETURNING id.
 func (q querier) insertID(ctx context.Context, what, query string, args ...any) (int64, error) {
-	var id int64
-	err := q.one(ctx, what, sql.ErrNoRows, []any{&id}, query, args...)
-	return id, err
+	cells := make([]cell, len(args))
+	for i, v := range args {
+		c, err := cellOf(v)
+		if err != nil {
+			return 0, fmt.Errorf("%s: %w", what, err)
+		}
+		cells[i] = c
+	}
+	return q.number(ctx, what, sql.ErrNoRows, query, cells...)
 }
 
 // one scans the only row; when there is none the error is missing, which the
@@ -73,6 +83,9 @@ func (q querier) one(ctx context.Context, what string, missing error, dest []any
 
 // each calls scan for every row.
 func (q querier) each(ctx context.Context, what string, scan func(*sql.Rows) error, query string, args ...any) error {
+	if err := q.settle(ctx, query); err != nil {
+		return err
+	}
 	rows, err := q.c.QueryContext(ctx, q.text(query), args...)
 	if err != nil {
 		return translate(what, err)

@@ -9,8 +9,15 @@ import (
 )
 
 // AddSample stores a reading of a session; false when it has one of that
-// moment already.
+// moment already. The newest reading of a running session is new for certain:
+// the caller writes the session in the same transaction, and its version
+// proves it.
 func (s Orders) AddSample(ctx context.Context, x *order.Session, r evcs.Sample) (bool, error) {
+	if x.Running() && r.At.Equal(x.Last.At) {
+		s.q.bulk.add(bulkSamples, whole(x.ID), moment(r.At), whole(x.Tenant), whole(r.Have), whole(r.Register), whole(r.Energy), whole(r.Power),
+			whole(r.Voltage), whole(r.Current), whole(r.SoC), whole(r.Temperature))
+		return true, nil
+	}
 	n, err := s.q.exec(ctx, "insert sample", `
 		INSERT INTO samples (session_id, at, tenant_id, have, register, energy, power, voltage, current, soc, temperature)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, at) DO NOTHING`,

@@ -70,7 +70,7 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 		return errors.Join(unavailable("begin", err), c.Close())
 	}
 	if answerFirst {
-		err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn)
+		err := db.runWhole(ctx, withoutCancel{tx}, fn)
 		go func() {
 			commitLater()
 			_, _ = tx.Commit(), c.Close()
@@ -78,13 +78,22 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	defer c.Close() // goes back to the pool
-	if err := run(&Tx{q: querier{c: withoutCancel{tx}, dollars: true}}, fn); err != nil {
+	if err := db.runWhole(ctx, withoutCancel{tx}, fn); err != nil {
 		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
 			return errors.Join(err, fmt.Errorf("rollback: %w", rollback))
 		}
 		return err
 	}
 	return translate("commit", tx.Commit())
+}
+
+// runWhole runs fn and writes what it has added.
+func (db *DB) runWhole(ctx context.Context, c conn, fn func(*Tx) error) error {
+	tx := &Tx{q: querier{c: c, dollars: true, bulk: &bulk{accounts: &db.accounts}}}
+	if err := run(tx, fn); err != nil {
+		return err
+	}
+	return tx.q.flush(ctx, everyTable)
 }
 
 // withoutCancel runs every statement without the caller's context.

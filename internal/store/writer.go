@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,13 +27,17 @@ const (
 // writer owns the one connection that writes. Transactions are queued to it;
 // while one batch is being made durable the next gathers by itself.
 type writer struct {
-	conn   *sql.Conn
-	stmts  *statements
-	log    *slog.Logger
-	queue  chan *job
-	done   chan struct{}
-	mu     sync.RWMutex
-	closed bool // guarded by mu
+	lite *lite
+	pool *sql.DB // of the lite alone
+	conn liteConn
+	rows bulk // of the batch
+	log  *slog.Logger
+	// published takes the events of a batch after its commit.
+	published func([]evcs.Event)
+	queue     chan *job
+	done      chan struct{}
+	mu        sync.RWMutex
+	closed    bool // guarded by mu
 	// careful counts down the batches that run apart; the writing goroutine's.
 	careful int
 }
@@ -45,17 +50,66 @@ type job struct {
 	answer chan error
 }
 
-func newWriter(ctx context.Context, pool *sql.DB, log *slog.Logger) (*writer, error) {
-	conn, err := pool.Conn(ctx)
+func newWriter(ctx context.Context, path string, pragmas []string, log *slog.Logger, db *DB) (*writer, error) {
+	l, err := openLite(path, pragmas)
 	if err != nil {
-		return nil, fmt.Errorf("connect: %w", err)
+		return nil, err
 	}
+	pool := l.pool()
 	w := &writer{
-		conn: conn, stmts: newStatements(conn.PrepareContext), log: log,
+		lite: l, pool: pool, conn: liteConn{l, newStatements(pool.PrepareContext)}, log: log, published: db.recent.keep,
 		queue: make(chan *job, queueMax), done: make(chan struct{}),
 	}
+	w.rows.named, w.rows.place, w.rows.accounts = make(map[string]uint8), w.place, &db.accounts
 	go w.write(context.WithoutCancel(ctx))
 	return w, nil
+}
+
+// place gives events their places in the published sequence before their
+// commit: with one writer nothing can become visible before what has a lower
+// place.
+func (w *writer) place(_ context.Context, n int) (int64, error) {
+	next, found, err := w.lite.number(`UPDATE sequences SET next = next + ? WHERE name = ? RETURNING next`, []cell{whole(n), words(outboxSequence)})
+	if err == nil && !found {
+		err = errNoSequence
+	}
+	return next - int64(n), translate("place events", err)
+}
+
+// liteConn is the writer's connection: what changes rows runs directly, what
+// reads them through database/sql. Statements run to their end whatever becomes
+// of the caller's context: what has begun is finished.
+type liteConn struct {
+	l     *lite
+	stmts *statements
+}
+
+// ExecContext implements conn.
+func (c liteConn) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+	var few [48]cell
+	cells := few[:0]
+	for _, v := range args {
+		x, err := cellOf(v)
+		if err != nil {
+			return nil, err
+		}
+		cells = append(cells, x)
+	}
+	n, err := c.l.exec(query, cells)
+	return driver.RowsAffected(n), err
+}
+
+// QueryContext implements conn.
+func (c liteConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return c.stmts.QueryContext(context.WithoutCancel(ctx), query, args...)
+}
+
+func (c liteConn) execCells(_ context.Context, query string, args []cell) (int64, error) {
+	return c.l.exec(query, args)
+}
+
+func (c liteConn) numberCells(_ context.Context, query string, args []cell) (n int64, found bool, err error) {
+	return c.l.number(query, args)
 }
 
 // do queues fn and waits for the commit of its batch. A context that ends
@@ -86,8 +140,11 @@ func (w *writer) close() error {
 		close(w.queue)
 	}
 	<-w.done
-	w.stmts.close()
-	return w.conn.Close()
+	if !first {
+		return nil
+	}
+	w.conn.stmts.close()
+	return errors.Join(w.pool.Close(), w.lite.close())
 }
 
 // write commits what is queued, in batches, until the queue closes.
@@ -101,6 +158,10 @@ func (w *writer) write(ctx context.Context) {
 		results := make([]error, len(batch))
 		err := w.commit(ctx, batch, results)
 		last = evcs.Monotonic()
+		if events := w.rows.events; err == nil && len(events) > 0 {
+			w.published(events)
+		}
+		w.rows.clear()
 		answer(batch, results, err)
 	}
 }
@@ -182,7 +243,8 @@ func (w *writer) commit(ctx context.Context, batch []*job, results []error) erro
 // another run.
 func (w *writer) try(ctx context.Context, batch []*job, results []error, apart bool) (again bool, err error) {
 	clear(results)
-	if _, err := w.stmts.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
+	w.rows.clear()
+	if _, err := w.lite.exec(`BEGIN IMMEDIATE`, nil); err != nil {
 		return false, unavailable("begin", err)
 	}
 	for i, j := range batch {
@@ -196,11 +258,14 @@ func (w *writer) try(ctx context.Context, batch []*job, results []error, apart b
 			return len(batch) > 1, w.undo(ctx, nil)
 		}
 	}
+	if err := w.tx().q.flush(ctx, everyTable); err != nil {
+		return len(batch) > 1 && !apart, w.undo(ctx, err)
+	}
 	if answerFirst {
 		answer(batch, results, nil)
 		commitLater()
 	}
-	if _, err := w.stmts.ExecContext(ctx, `COMMIT`); err != nil {
+	if _, err := w.lite.exec(`COMMIT`, nil); err != nil {
 		return false, w.undo(ctx, unavailable("commit", err))
 	}
 	return false, nil
@@ -210,42 +275,37 @@ func (w *writer) try(ctx context.Context, batch []*job, results []error, apart b
 // error means that SQLite may have undone everything (disk full, input/output
 // error).
 func (w *writer) member(ctx context.Context, j *job, apart bool, result *error) error {
-	tx := &Tx{q: querier{c: uninterrupted{w.stmts}}}
+	tx := w.tx()
 	if !apart {
 		*result = run(tx, j.run)
 		return nil
 	}
-	if _, err := w.stmts.ExecContext(ctx, `SAVEPOINT job`); err != nil {
+	if _, err := w.lite.exec(`SAVEPOINT job`, nil); err != nil {
 		return unavailable("savepoint", err)
 	}
-	if *result = run(tx, j.run); *result != nil {
-		if _, err := w.stmts.ExecContext(ctx, `ROLLBACK TO job`); err != nil {
+	told := len(w.rows.events)
+	if *result = run(tx, j.run); *result == nil {
+		*result = tx.q.flush(ctx, everyTable)
+	}
+	if *result != nil {
+		w.rows.drop(told)
+		if _, err := w.lite.exec(`ROLLBACK TO job`, nil); err != nil {
 			return unavailable("rollback to savepoint", err)
 		}
 	}
-	if _, err := w.stmts.ExecContext(ctx, `RELEASE job`); err != nil {
+	if _, err := w.lite.exec(`RELEASE job`, nil); err != nil {
 		return unavailable("release savepoint", err)
 	}
 	return nil
 }
 
-// uninterrupted runs every statement to its end whatever becomes of the
-// caller's context: what has begun is finished. The driver would keep a
-// goroutine for each statement that can be cancelled.
-type uninterrupted struct{ *statements }
-
-func (u uninterrupted) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return u.statements.ExecContext(context.WithoutCancel(ctx), query, args...)
-}
-
-func (u uninterrupted) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return u.statements.QueryContext(context.WithoutCancel(ctx), query, args...)
-}
+func (w *writer) tx() *Tx { return &Tx{q: querier{c: w.conn, bulk: &w.rows}} }
 
 // undo rolls the transaction back, if SQLite has not done so already, and
 // returns err.
 func (w *writer) undo(ctx context.Context, err error) error {
-	if _, rollback := w.stmts.ExecContext(ctx, `ROLLBACK`); rollback != nil && err == nil {
+	w.rows.clear()
+	if _, rollback := w.lite.exec(`ROLLBACK`, nil); rollback != nil && err == nil {
 		w.log.WarnContext(ctx, "rollback failed", slog.Any("error", rollback))
 	}
 	return err
