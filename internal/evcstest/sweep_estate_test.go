@@ -24,8 +24,8 @@ type estate struct {
 	mark string         // stands in every name and text of it
 }
 
-// found makes a tenant under a parent, with its administrator.
-func found(t *testing.T, d *evcstest.Daemon, by evcstest.Caller, code string, parent any, kind int) *estate {
+// settle makes a tenant under a parent, with its administrator.
+func settle(t *testing.T, d *evcstest.Daemon, by evcstest.Caller, code string, parent any, kind int) *estate {
 	t.Helper()
 	e := &estate{code: code, ids: make(map[string]any), mark: "ZQ" + code + "QZ"}
 	var made struct {

@@ -318,11 +318,11 @@ func sweep(t *testing.T, d *evcstest.Daemon) {
 	t.Helper()
 	d.Clock.Set(begun)
 	platform := d.Admin()
-	parent := found(t, d, platform, "PAR", 1, 1)
-	victim := found(t, d, platform, "VIC", parent.ids["tenantId"], 1)
-	sibling := found(t, d, platform, "SIB", parent.ids["tenantId"], 2)
-	child := found(t, d, platform, "CHI", victim.ids["tenantId"], 2)
-	stranger := found(t, d, platform, "STR", 1, 1)
+	parent := settle(t, d, platform, "PAR", 1, 1)
+	victim := settle(t, d, platform, "VIC", parent.ids["tenantId"], 1)
+	sibling := settle(t, d, platform, "SIB", parent.ids["tenantId"], 2)
+	child := settle(t, d, platform, "CHI", victim.ids["tenantId"], 2)
+	stranger := settle(t, d, platform, "STR", 1, 1)
 	attackers := []attacker{
 		{name: "sibling", bearer: sibling.boss.Token(), own: sibling},
 		{name: "child", bearer: child.boss.Token(), own: child},
@@ -381,7 +381,7 @@ func sweep(t *testing.T, d *evcstest.Daemon) {
 // shutOut are principals whose time is over: each request gets one answer.
 func shutOut(t *testing.T, d *evcstest.Daemon, platform evcstest.Caller, own *estate) []attacker {
 	t.Helper()
-	off, old := found(t, d, platform, "OFF", 1, 2), found(t, d, platform, "OLD", 1, 2)
+	off, old := settle(t, d, platform, "OFF", 1, 2), settle(t, d, platform, "OLD", 1, 2)
 	soon := d.Clock.Now().Add(time.Minute)
 	platform.OK(t, http.MethodPut, fmt.Sprintf("/api/tenant/%v/status", off.ids["tenantId"]), map[string]any{"status": 0})
 	platform.OK(t, http.MethodPut, fmt.Sprintf("/api/tenant/%v", old.ids["tenantId"]), map[string]any{"expireTime": soon})
