@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evcs/evcs/internal/chargersim/wire"
 )
 
 // Fault is a way to misbehave. A fault does its harm once.
@@ -42,6 +44,21 @@ const (
 	FaultGarbage Fault = "garbage"
 	// FaultStall neither reads nor writes for a while, the socket open.
 	FaultStall Fault = "stall"
+	// FaultNoBoot drops the connection and comes back without a boot message.
+	FaultNoBoot Fault = "no-boot"
+	// FaultStopTwice sends a stop twice in a row, under two ids, before the first
+	// is answered: once with its reason, once without.
+	FaultStopTwice Fault = "stop-twice"
+	// FaultStartStatus sends the state of the connector right behind a start,
+	// before the start is answered.
+	FaultStartStatus Fault = "start-status"
+	// FaultIDsFromOne restarts the charger, whose message ids count from 1 at
+	// every boot from now on.
+	FaultIDsFromOne Fault = "ids-from-one"
+	// FaultLateStop loses the connection before a stop and finds it again when the
+	// next session has begun: the state comes first, then the old stop, then the
+	// next start.
+	FaultLateStop Fault = "late-stop"
 )
 
 // AllFaults are the faults there are.
@@ -49,6 +66,7 @@ func AllFaults() []Fault {
 	return []Fault{
 		FaultDrop, FaultLostAnswer, FaultDuplicate, FaultReorder, FaultPipeline, FaultClock1970, FaultClockHour,
 		FaultMeterReset, FaultMeterAbsurd, FaultReboot, FaultRebootStorm, FaultGarbage, FaultStall,
+		FaultNoBoot, FaultStopTwice, FaultStartStatus, FaultIDsFromOne, FaultLateStop,
 	}
 }
 
@@ -57,7 +75,7 @@ func AllFaults() []Fault {
 func HonestFaults() []Fault {
 	return []Fault{
 		FaultDrop, FaultLostAnswer, FaultDuplicate, FaultReorder, FaultPipeline, FaultReboot, FaultRebootStorm, FaultGarbage,
-		FaultStall,
+		FaultStall, FaultNoBoot, FaultStopTwice, FaultStartStatus, FaultIDsFromOne, FaultLateStop,
 	}
 }
 
@@ -129,6 +147,21 @@ const (
 	stallTime   = 3 * time.Second
 	stormLength = 5
 )
+
+// befalls reports whether a fault can befall a message: some are of starts or
+// stops only, and a late stop needs a next session.
+func (f Fault) befalls(m *message, another bool) bool {
+	switch f {
+	case FaultStopTwice:
+		return m.Action == wire.Stop
+	case FaultStartStatus:
+		return m.Action == wire.Start
+	case FaultLateStop:
+		return m.Action == wire.Stop && another
+	default:
+		return true
+	}
+}
 
 // garbage are texts no server should stumble over.
 func garbage() []string {

@@ -3,6 +3,7 @@ package chargersim
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -125,7 +126,11 @@ func TestHonestFaultsFalsifyNothing(t *testing.T) {
 	for _, fault := range append(HonestFaults(), "honest") {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
-			plan, err := ParseFaults(string(fault) + "=6")
+			rate := "=6"
+			if fault == FaultLateStop || fault == FaultStopTwice || fault == FaultStartStatus {
+				rate = "=2" // few messages are of its kind
+			}
+			plan, err := ParseFaults(string(fault) + rate)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -354,5 +359,127 @@ func TestRefusedTag(t *testing.T) {
 		}
 		end()
 		agree(t, fleet, s, 0)
+	})
+}
+
+// sequence is what a charger was heard to say, by action, from the n-th call on.
+func (s *csms) sequence(n int) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, c := range s.calls[n:] {
+		list = append(list, c.action)
+	}
+	return list
+}
+
+// TestAStopIsSaidTwiceInARow: two ids, the first with its reason, the second
+// without, and the second before the first is answered.
+func TestAStopIsSaidTwiceInARow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newCSMS(t)
+		fleet, c, end := manual(t, s, Config{})
+		await(t, c, Connected)
+		must(t, c.StartLocal(t.Context(), 1, "TAG1"))
+		await(t, c, Charging(1))
+		must(t, c.Inject(t.Context(), FaultStopTwice))
+		must(t, c.StopLocal(t.Context(), 1))
+		await(t, c, Idle(1))
+		end()
+		agree(t, fleet, s, 1)
+		var stops []call
+		for _, c := range s.calls {
+			if c.action == "StopTransaction" {
+				stops = append(stops, c)
+			}
+		}
+		if len(stops) != 2 || stops[0].id == stops[1].id || stops[0].payload["reason"] != "Local" || stops[1].payload["reason"] != nil {
+			t.Errorf("stopped with %+v", stops)
+		}
+	})
+}
+
+// TestTheStateComesRightBehindAStart, before the start is answered.
+func TestTheStateComesRightBehindAStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newCSMS(t)
+		waited := make(chan struct{})
+		s.answer = func(c call) (any, string, bool) { return nil, "", c.action == "StartTransaction" && !isClosed(waited) } // silence
+		_, c, end := manual(t, s, Config{AnswerTimeout: 10 * time.Second})
+		await(t, c, Connected)
+		must(t, c.GoOffline(t.Context())) // so that no tag is asked about
+		must(t, c.Inject(t.Context(), FaultStartStatus))
+		must(t, c.StartLocal(t.Context(), 1, "TAG1"))
+		must(t, c.GoOnline(t.Context()))
+		s.heardOf("StartTransaction")
+		next := s.heardOf("StatusNotification")
+		if next.payload["status"] != "Charging" {
+			t.Errorf("behind the start came %+v", next)
+		}
+		close(waited)
+		await(t, c, Charging(1))
+		end()
+	})
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// TestALateStopComesAfterTheState: the connection is back when the next session
+// has begun; state, old stop, next start.
+func TestALateStopComesAfterTheState(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newCSMS(t)
+		cfg := Config{
+			Chargers: []ChargerConfig{{DeviceID: "CP-1", Secret: "secret"}}, Seed: 2, Speed: 60, Lead: 5 * time.Hour, PlainTimes: true,
+			Scenario: &Scenario{Sessions: 2, Stay: [2]time.Duration{5 * time.Minute, 5 * time.Minute}, Tags: []string{"T"}}, Faults: FaultPlan{FaultLateStop: 1},
+		}
+		fleet := play(t, cfg, s)
+		agree(t, fleet, s, 2)
+		text := strings.Join(s.sequence(0), " ")
+		if !regexp.MustCompile(`StatusNotification (MeterValues )*StopTransaction StartTransaction`).MatchString(text) {
+			t.Errorf("heard %s", text)
+		}
+	})
+}
+
+// TestComingBackWithoutBoot and with message ids that begin again at 1.
+func TestComingBackWithoutBoot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newCSMS(t)
+		_, c, end := manual(t, s, Config{})
+		await(t, c, Connected)
+		must(t, c.StartLocal(t.Context(), 1, "TAG1"))
+		await(t, c, Charging(1))
+		for range 6 {
+			n := len(s.sequence(0))
+			must(t, c.Inject(t.Context(), FaultNoBoot))
+			pass(2 * time.Minute) // a meter value meets it
+			await(t, c, Drained)
+			if heard := s.sequence(n); slices.Contains(heard, "BootNotification") || !slices.Contains(heard, "StatusNotification") {
+				t.Errorf("came back with %v", heard)
+			}
+		}
+		n := len(s.sequence(0))
+		must(t, c.Inject(t.Context(), FaultIDsFromOne))
+		pass(2 * time.Minute)
+		await(t, c, Drained)
+		s.mu.Lock()
+		again := s.calls[n]
+		s.mu.Unlock()
+		if again.action != "BootNotification" || again.id != "1" {
+			t.Errorf("came back as %+v", again)
+		}
+		end()
 	})
 }

@@ -146,6 +146,6 @@ func (u *unit) windUp(sim time.Time) {
 	clear(u.authorising)
 	u.closing = true
 	u.injected, u.forgive = nil, true
-	u.clockFault = ""
+	u.clockFault, u.stopLate = "", false
 	u.goOnline()
 }

@@ -22,6 +22,8 @@ type message struct {
 	again bool
 	// copy marks a repeat of a message that was answered already.
 	copy bool
+	// behind goes on the wire right after it.
+	behind []*message
 	// held until then, so that a later message overtakes it; real time.
 	held time.Time
 	// after is the earliest moment of the next attempt; real time.
@@ -41,6 +43,10 @@ func (u *unit) enqueue(m *message) {
 		return
 	}
 	u.queue = append(u.queue, m)
+	if m.Action == wire.Start && u.stopLate {
+		u.stopLate = false
+		u.goOnline()
+	}
 	if u.forgive {
 		return
 	}
@@ -60,6 +66,10 @@ func (u *unit) urge(m *message) {
 
 // befall lets a fault happen to the charger when m comes up.
 func (u *unit) befall(m *message, f Fault) {
+	plan := u.connectors[m.Connector-1].plan
+	if !f.befalls(m, plan.on && plan.left != 0) {
+		return
+	}
 	u.tally.count("fault " + string(f))
 	switch f {
 	case FaultClock1970, FaultClockHour:
@@ -76,7 +86,11 @@ func (u *unit) befall(m *message, f Fault) {
 		if m.Action == wire.Meter {
 			m.held = u.now().Add(u.cfg.AnswerTimeout / 4)
 		}
-	case FaultDrop, FaultLostAnswer, FaultDuplicate, FaultPipeline, FaultReboot, FaultRebootStorm, FaultGarbage, FaultStall:
+	case FaultLateStop:
+		u.stopLate = true
+		u.goOffline()
+	case FaultDrop, FaultLostAnswer, FaultDuplicate, FaultPipeline, FaultReboot, FaultRebootStorm, FaultGarbage, FaultStall,
+		FaultNoBoot, FaultStopTwice, FaultStartStatus, FaultIDsFromOne:
 		m.faults = append(m.faults, f)
 	}
 }
@@ -177,6 +191,17 @@ func (u *unit) transmit(m *message, now time.Time) {
 			return
 		}
 	}
+	u.put(m, now)
+	for _, next := range m.behind {
+		if u.conn != nil {
+			u.put(next, now)
+		}
+	}
+	m.behind = nil
+}
+
+// put writes m to the connection.
+func (u *unit) put(m *message, now time.Time) {
 	if m.Request == "" {
 		m.Request = u.request()
 	}
@@ -202,8 +227,16 @@ func (*unit) call(m *message) wire.Call {
 // suffer does what a fault of the air does; false means that m was not sent.
 func (u *unit) suffer(m *message, f Fault, now time.Time) bool {
 	switch f {
+	case FaultNoBoot:
+		u.plainly = true
+		u.drop()
+		return false
 	case FaultDrop:
 		u.drop()
+		return false
+	case FaultIDsFromOne:
+		u.counting = true
+		u.restart()
 		return false
 	case FaultReboot, FaultRebootStorm:
 		u.reboot(f)
@@ -217,6 +250,10 @@ func (u *unit) suffer(m *message, f Fault, now time.Time) bool {
 		m.again = true
 	case FaultPipeline:
 		u.window = 2
+	case FaultStopTwice:
+		m.behind = append(m.behind, u.again(m))
+	case FaultStartStatus:
+		m.behind = append(m.behind, &message{Call: wire.Call{Action: wire.Status, Connector: m.Connector, At: m.At, State: wire.Charging}})
 	case FaultGarbage:
 		texts := garbage()
 		if err := u.conn.Raw(texts[u.air.IntN(len(texts))]); err != nil {
@@ -248,7 +285,7 @@ func (u *unit) restart() {
 // some draw numbers.
 func (u *unit) nextID() string {
 	u.ids++
-	if u.accent.Spaced {
+	if u.accent.Spaced || u.counting {
 		return itoa(u.ids)
 	}
 	return itoa(int(1e9+u.air.Int64N(9e9))) + "-" + itoa(u.ids)
@@ -377,13 +414,18 @@ func (u *unit) acceptTransaction(m *message, a wire.Answer) {
 	u.remove(m)
 	u.journal.Add(u.entry(m, a))
 	if m.again {
-		twin := *m
-		twin.again, twin.copy, twin.Request, twin.attempts = false, true, u.request(), 0
-		if u.conf.Protocol == OCPP16 {
-			twin.Reason = "" // as stations do that have forgotten why
-		}
-		u.urge(&twin)
+		u.urge(u.again(m))
 	}
+}
+
+// again is m once more, as something new.
+func (u *unit) again(m *message) *message {
+	twin := *m
+	twin.again, twin.lose, twin.copy, twin.Request, twin.attempts, twin.behind = false, false, true, u.request(), 0, nil
+	if u.conf.Protocol == OCPP16 {
+		twin.Reason = "" // as stations do that have forgotten why
+	}
+	return &twin
 }
 
 func (u *unit) started(ch *charge, a wire.Answer) {

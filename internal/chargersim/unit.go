@@ -37,6 +37,9 @@ type unit struct {
 	everBooted bool
 	storm      int
 	closing    bool
+	plainly    bool // the next connection comes without a boot message
+	counting   bool // message ids count from 1 at every boot
+	stopLate   bool // offline until the next session begins
 
 	urgent      []*message // what only makes sense now
 	queue       []*message // what must be told, in order
@@ -251,7 +254,8 @@ func (u *unit) connected(r dialResult) {
 	now := u.now()
 	u.heartbeatAt = now.Add(u.heartbeat)
 	// Many stations come back without a boot message and simply go on.
-	u.booted = u.everBooted && u.storm == 0 && u.air.IntN(2) == 0
+	u.booted = u.everBooted && u.storm == 0 && (u.air.IntN(2) == 0 || u.plainly)
+	u.plainly = false
 	u.bootAt = now
 	if u.booted {
 		u.failures = 0
