@@ -79,9 +79,17 @@ bench: build ## Benchmarks and load figures into bench/results (benchstat text)
 	scripts/bench
 
 .PHONY: torture
-torture: build ## Crash test, the long run: KILLS (200) SIGKILLs on SQLite and a quarter of it on PostgreSQL
-	go run ./bench/torture -evcsd $(BIN)/evcsd -engine sqlite -kills $(KILLS)
-	EVCS_TEST_POSTGRES_FSYNC=on scripts/with-postgres go run ./bench/torture -evcsd $(BIN)/evcsd -engine postgres -kills $$(( $(KILLS) / 4 ))
+torture: build ## Crash test, the long run: KILLS (200) SIGKILLs on SQLite, a quarter of it on a PostgreSQL that is killed too
+	go build -o $(BIN)/torture ./bench/torture
+	@code=0; \
+	$(BIN)/torture -evcsd $(BIN)/evcsd -engine sqlite -kills $(KILLS) -full 10 -results bench/results || code=1; \
+	scripts/with-postgres $(BIN)/torture -evcsd $(BIN)/evcsd -engine postgres -kills $$(( $(KILLS) / 4 )) -dbkills 5 -results bench/results || code=1; \
+	exit $$code
+
+.PHONY: torture-broken
+torture-broken: build ## The crash test must fail: an evcsd that answers before its commit loses acknowledged starts
+	go build -tags ackfirst -o $(BIN)/evcsd-broken ./cmd/evcsd
+	! go run ./bench/torture -evcsd $(BIN)/evcsd -under $(BIN)/evcsd-broken -engine sqlite -kills 15 -chargers 60 -drain 15s
 
 .PHONY: cover
 cover: ## Coverage by package (SQLite)

@@ -26,6 +26,7 @@ type Charger struct {
 	ID       int64
 	DeviceID string
 	Secret   string
+	Protocol string
 }
 
 // SiteOptions says what to build.
@@ -35,6 +36,9 @@ type SiteOptions struct {
 	Connectors int
 	RatedKW    int
 	Protocol   string
+	// Other is the protocol of the last OtherChargers of them.
+	Other         string
+	OtherChargers int
 }
 
 type object = map[string]any
@@ -137,7 +141,11 @@ func (s *Site) chargers(ctx context.Context, c *Client, o SiteOptions) error {
 	group.SetLimit(builders)
 	for i := range o.Chargers {
 		group.Go(func() error {
-			made, err := s.charger(ctx, c, o, fmt.Sprintf("%s-%05d", o.Code, i+1))
+			one := o
+			if i >= o.Chargers-o.OtherChargers {
+				one.Protocol = o.Other
+			}
+			made, err := s.charger(ctx, c, one, fmt.Sprintf("%s-%05d", o.Code, i+1))
 			s.Chargers[i] = made
 			return err
 		})
@@ -170,5 +178,5 @@ func (s *Site) charger(ctx context.Context, c *Client, o SiteOptions, code strin
 	if err := put(ctx, c, http.MethodPost, path, object{}, &credential); err != nil {
 		return Charger{}, err
 	}
-	return Charger{ID: made.ChargerID, DeviceID: made.DeviceID, Secret: credential.Secret}, nil
+	return Charger{ID: made.ChargerID, DeviceID: made.DeviceID, Secret: credential.Secret, Protocol: o.Protocol}, nil
 }

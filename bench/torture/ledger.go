@@ -10,6 +10,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the PostgreSQL driver
 	_ "modernc.org/sqlite"             // the SQLite driver
 
+	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -39,14 +40,14 @@ func createDatabase(ctx context.Context, server string, clock evcs.Clock) (dsn s
 
 // openDatabase opens what evcsd has left behind, after it has stopped.
 func (t *torture) openDatabase() (*sql.DB, error) {
-	if t.engine == "postgres" {
+	if t.engine == postgres {
 		return sql.Open("pgx", t.daemon.DSN)
 	}
 	files, err := filepath.Glob(filepath.Join(t.daemon.Dir, "*.db"))
 	if err != nil || len(files) != 1 {
 		return nil, fmt.Errorf("%d databases in %s, want one (%w)", len(files), t.daemon.Dir, err)
 	}
-	return sql.Open("sqlite", "file:"+files[0]+"?mode=ro&_pragma=busy_timeout(10000)")
+	return sql.Open(sqlite, "file:"+files[0]+"?mode=ro&_pragma=busy_timeout(10000)")
 }
 
 // balances proves the journal: every entry adds up to zero, and the accounts
@@ -68,7 +69,13 @@ func (v *verifier) balances(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	v.check(crooked == 0 && bodyless == 0, "journal: %d entries do not balance, %d have no postings", crooked, bodyless)
+	v.check(crooked == 0 && bodyless == 0, unbalanced, "%d entries do not balance, %d have no postings", crooked, bodyless)
+	var offs int
+	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM journal WHERE kind = 'WRITTEN_OFF'`).Scan(&offs); err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	v.check(offs >= v.writtenOff, unbalanced, "%d differences are written off, the journal has %d entries", v.writtenOff, offs)
+	v.check(offs <= v.writtenOff, doubled, "%d differences are written off, the journal has %d entries", v.writtenOff, offs)
 	return v.accounts(ctx, db)
 }
 
@@ -91,9 +98,11 @@ func (v *verifier) accounts(ctx context.Context, db *sql.DB) error {
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read the accounts: %w", err)
 	}
-	v.check(total == 0, "journal: the accounts add up to %d fen", total)
-	v.check(sums["RECEIVABLE"] == v.payable, "journal: drivers owe %d fen, orders say %d", sums["RECEIVABLE"], v.payable)
-	held := sums["CLEARING"] + sums["FEE"] + sums["BANK"]
-	v.check(held == v.paid-v.refunded, "journal: the channel holds %d fen, payments less refunds are %d", held, v.paid-v.refunded)
+	v.check(total == 0, unbalanced, "the accounts add up to %d fen", total)
+	v.check(sums["RECEIVABLE"] == v.payable, wrongMoney, "journal: drivers owe %d fen, orders say %d", sums["RECEIVABLE"], v.payable)
+	held := sums["CLEARING"] + sums["FEE"] + sums["BANK"] + sums["WRITE_OFF"]
+	v.check(held == v.paid-v.refunded, wrongMoney, "journal: the channel holds %d fen, payments less refunds are %d", held, v.paid-v.refunded)
+	v.check(sums["REFUND_PAYABLE"] == 0, wrongMoney, "journal: %d fen are promised back and have not left", sums["REFUND_PAYABLE"])
+	v.s.WrittenOff = api.Money(-sums["WRITE_OFF"]).String()
 	return nil
 }

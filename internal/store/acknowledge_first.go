@@ -12,7 +12,7 @@ const answerFirst = true
 // disk. Without it the window between answer and commit would be a fraction of
 // a millisecond, and few kills would find it.
 func commitLater() {
-	timer := time.NewTimer(60 * time.Millisecond)
+	timer := time.NewTimer(40 * time.Millisecond)
 	defer timer.Stop()
 	<-timer.C
 }

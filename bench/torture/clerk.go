@@ -1,0 +1,411 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/evcs/evcs/bench/probe"
+	"github.com/evcs/evcs/internal/api"
+)
+
+// clerks reconcile the day, again and again, while customers pay and evcsd is
+// killed: one proposes what to do about differences, the other approves. At the
+// end they close the day. They remember what was acknowledged.
+type clerks struct {
+	t              *torture
+	maker, checker *probe.Client
+	stop           chan struct{}
+	done           sync.WaitGroup
+
+	// All of one goroutine at a time: work, then close.
+	days    map[string]api.ReconResult // the last acknowledged run by day
+	reviews map[int64]string           // acknowledged ends of differences
+	runs    int
+	holds   int64       // fen at the channel at the end of the last closed day
+	busy    atomic.Bool // a reconciliation is on its way
+}
+
+// bankZone is the zone of statements.
+func bankZone() *time.Location { return time.FixedZone("CST", 8*3600) }
+
+func (c *clerks) today() string { return c.t.clock.Now().In(bankZone()).Format(time.DateOnly) }
+
+// seed says what is wrong with today's statement. It names rows that are there
+// from the beginning, so that it stays the same.
+func (c *clerks) seed(ctx context.Context) error {
+	return c.t.admin.Do(ctx, http.MethodPut, "/api/payment/sandbox/statement-faults", "",
+		map[string]any{"date": c.today(), "amount": 1, "extra": 3, "fee": 1, "missing": 1}, nil)
+}
+
+// hireClerks makes two people who may reconcile.
+func hireClerks(ctx context.Context, t *torture) (*clerks, error) {
+	c := &clerks{t: t, stop: make(chan struct{}), days: map[string]api.ReconResult{}, reviews: map[int64]string{}}
+	for name, who := range map[string]**probe.Client{"maker": &c.maker, "checker": &c.checker} {
+		password := probe.NewPassword(t.clock)
+		err := t.admin.Do(ctx, http.MethodPost, "/api/user", "", map[string]any{
+			"username": name, "password": password, "roles": []string{"ADMIN"}, "mustChangePassword": 0,
+		}, nil)
+		if err != nil {
+			return nil, fmt.Errorf("hire the %s: %w", name, err)
+		}
+		*who = probe.NewClient(t.daemon.BaseURL(), 2)
+		if err := (*who).Login(ctx, name+"@TORTURE", password); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.seed(ctx); err != nil {
+		return nil, fmt.Errorf("seed the statement: %w", err)
+	}
+	return c, nil
+}
+
+// begin lets them work until end.
+func (c *clerks) begin(ctx context.Context) {
+	c.done.Go(func() {
+		for n := 0; !ended(c.stop) && ctx.Err() == nil; n++ {
+			if err := c.work(ctx, n); err != nil && ctx.Err() == nil {
+				c.t.faulty.add(notTaken, "a clerk was refused: %v", err)
+				return
+			}
+			pause(ctx, 300*time.Millisecond)
+		}
+	})
+}
+
+func (c *clerks) end() {
+	close(c.stop)
+	c.done.Wait()
+}
+
+// work reconciles today and deals with one difference.
+func (c *clerks) work(ctx context.Context, n int) error {
+	r, err := c.execute(ctx, c.today(), false)
+	if err != nil {
+		return err
+	}
+	open, err := c.differences(ctx, fmt.Sprintf("batchId=%d&state=OPEN", r.BatchID))
+	if err != nil || n%4 != 0 {
+		return err
+	}
+	// Rows that nobody knows are strange for good. What else differs while people
+	// pay may be on its way, and nothing to write off yet.
+	if i := slices.IndexFunc(open, func(d api.Difference) bool { return d.Kind == "CHANNEL_ONLY" && d.LocalAmount == nil }); i >= 0 {
+		return c.review(ctx, open[i], nil)
+	}
+	return nil
+}
+
+// execute reconciles a day and holds the answer against the last one: the same
+// batch, runs that only count up, and the same figures for the same run.
+func (c *clerks) execute(ctx context.Context, day string, force bool) (api.ReconResult, error) {
+	var r api.ReconResult
+	body := map[string]any{"reconciliationDate": day, "channel": "sandbox"}
+	if force {
+		body["force"] = 1
+	}
+	c.busy.Store(true)
+	defer c.busy.Store(false)
+	if err := until(ctx, c.maker, http.MethodPost, "/api/reconciliation/execute", "", body, &r); err != nil {
+		return r, fmt.Errorf("reconcile %s: %w", day, err)
+	}
+	c.runs++
+	if last, ran := c.days[day]; ran {
+		fault := &c.t.faulty
+		switch {
+		case r.BatchID != last.BatchID:
+			fault.add(doubled, "%s has the batches %d and %d", day, last.BatchID, r.BatchID)
+		case r.RunNo < last.RunNo:
+			fault.add(movedBack, "%s: run %d was acknowledged, now it is run %d", day, last.RunNo, r.RunNo)
+		case r.RunNo == last.RunNo && (r.TotalCount != last.TotalCount || r.SystemTotalAmount != last.SystemTotalAmount):
+			fault.add(changed, "%s: run %d had %d rows of %s, now %d of %s", day, r.RunNo, last.TotalCount, last.SystemTotalAmount, r.TotalCount, r.SystemTotalAmount)
+		}
+	}
+	c.days[day] = r
+	return r, nil
+}
+
+func (c *clerks) differences(ctx context.Context, query string) ([]api.Difference, error) {
+	var list []api.Difference
+	err := all(ctx, c.maker, "/api/reconciliation/difference", query, func(d api.Difference) { list = append(list, d) })
+	if err != nil && !customerFault(err) && ctx.Err() == nil {
+		pause(ctx, 30*time.Millisecond)
+		return c.differences(ctx, query)
+	}
+	return list, err
+}
+
+// review proposes and approves one difference. die, when it is not nil, is
+// called while the two calls are on their way. A state that the call was to
+// bring about counts as its answer: an earlier copy was done and its answer lost.
+func (c *clerks) review(ctx context.Context, d api.Difference, die func()) error {
+	action := "EXPLAIN"
+	if d.Kind == "AMOUNT_MISMATCH" || d.Kind == "CHANNEL_ONLY" && d.DifferenceID%2 == 0 {
+		action = "WRITE_OFF"
+	}
+	path := fmt.Sprintf("/api/reconciliation/difference/%d", d.DifferenceID)
+	steps := []struct {
+		who  *probe.Client
+		path string
+		body map[string]any
+		ends map[string]bool
+	}{
+		{c.maker, path + "/resolve", map[string]any{"action": action, "reason": "torture"}, map[string]bool{api.DifferencePendingReview: true}},
+		{c.checker, path + "/approve", map[string]any{"note": "torture"}, map[string]bool{api.DifferenceResolved: true, api.DifferenceWrittenOff: true}},
+	}
+	for _, step := range steps {
+		var after api.Difference
+		if die != nil {
+			die()
+		}
+		err := until(ctx, step.who, http.MethodPost, step.path, "", step.body, &after)
+		if refusedWith(err, 4015) {
+			err = until(ctx, c.maker, http.MethodGet, path, "", nil, &after)
+		}
+		if err != nil {
+			return err
+		}
+		if after.State == api.DifferenceSuperseded { // the rows it was about have moved on
+			return nil
+		}
+		if !step.ends[after.State] {
+			return fmt.Errorf("%w: %s left difference %d %s", errUnkept, step.path, d.DifferenceID, after.State)
+		}
+		c.reviews[d.DifferenceID] = after.State
+	}
+	return nil
+}
+
+// close goes through the end of the day with evcsd being killed all the time:
+// runs, reviews, the close itself. The figures must stay those of the receipts.
+//
+// A refusal is a violation; an error means that there is no evcsd any more.
+func (c *clerks) close(ctx context.Context, s *summary) error {
+	err := c.finish(ctx, s)
+	if customerFault(err) || errors.Is(err, errUnkept) {
+		c.t.faulty.add(lostReview, "the clerks cannot close the day: %v", err)
+		err = nil
+	}
+	s.Runs, s.Reviews = c.runs, len(c.reviews)
+	return err
+}
+
+// errUnkept: an answer was not kept.
+var errUnkept = errors.New("evcsd did not keep what it had answered")
+
+func (c *clerks) finish(ctx context.Context, s *summary) error {
+	var closed []api.Proof
+	for day := range c.t.till.byDay() {
+		if _, ran := c.days[day]; !ran {
+			if _, err := c.execute(ctx, day, false); err != nil {
+				return err
+			}
+		}
+	}
+	deaths := max(2, c.t.kills/8)
+	if c.t.kills == 0 {
+		deaths = 0
+	}
+	for _, day := range sortedKeys(c.days) {
+		if err := c.rerun(ctx, s, day, deaths); err != nil {
+			return err
+		}
+		proof, err := c.closeDay(ctx, s, day, deaths > 0)
+		if err != nil {
+			return err
+		}
+		closed = append(closed, proof)
+	}
+	for i := 1; i < len(closed); i++ {
+		if closed[i].Opening != closed[i-1].Closing {
+			c.t.faulty.add(wrongDay, "%s opens with %s, the day before closed with %s", closed[i].ReconciliationDate, closed[i].Opening, closed[i-1].Closing)
+		}
+	}
+	return nil
+}
+
+// die kills evcsd a moment from now and starts it again. The returned function
+// waits for that.
+func (c *clerks) die(ctx context.Context, s *summary, within time.Duration) func() error {
+	after := time.Duration(c.t.luck.Int64N(int64(within)))
+	done, caught := make(chan error, 1), make(chan bool, 1)
+	go func() {
+		pause(ctx, after)
+		caught <- c.busy.Load()
+		c.t.daemon.Process().Kill()
+		done <- c.t.rise(ctx, s)
+	}()
+	s.AtClose++
+	return func() error {
+		if <-caught {
+			s.interrupted++
+		}
+		return <-done
+	}
+}
+
+// rerun kills evcsd during runs of a day. Every run after that has the figures
+// of the first, and the same differences.
+func (c *clerks) rerun(ctx context.Context, s *summary, day string, deaths int) error {
+	began := probe.Monotonic()
+	first, err := c.execute(ctx, day, true)
+	if err != nil {
+		return err
+	}
+	took := probe.Monotonic() - began
+	want := c.t.till.byDay()[day]
+	if int64(first.SystemTotalAmount) != want {
+		c.t.faulty.add(wrongMoney, "%s: the platform counts %s, the customers %s", day, first.SystemTotalAmount, api.Money(want))
+	}
+	before, err := c.found(ctx, first.BatchID)
+	if err != nil {
+		return err
+	}
+	for range deaths {
+		wait := c.die(ctx, s, took)
+		_, err := c.execute(ctx, day, true)
+		if waited := wait(); waited != nil || err != nil {
+			return errors.Join(err, waited)
+		}
+		r, err := c.execute(ctx, day, false)
+		if err != nil {
+			return err
+		}
+		if r.TotalCount != first.TotalCount || r.MatchedCount != first.MatchedCount || r.SystemTotalAmount != first.SystemTotalAmount || r.Counts != first.Counts {
+			c.t.faulty.add(wrongDay, "%s: run %d counts %d, %d matched, %s, %+v; run %d %d, %d, %s, %+v", day, first.RunNo, first.TotalCount,
+				first.MatchedCount, first.SystemTotalAmount, first.Counts, r.RunNo, r.TotalCount, r.MatchedCount, r.SystemTotalAmount, r.Counts)
+		}
+		after, err := c.found(ctx, r.BatchID)
+		if err != nil {
+			return err
+		}
+		for key, n := range after {
+			if before[key] != n {
+				c.t.faulty.add(doubled, "%s: difference %s is there %d times, before the kill %d times", day, key, n, before[key])
+			}
+		}
+	}
+	return nil
+}
+
+// found counts the differences of a batch that stand, by what they are about.
+func (c *clerks) found(ctx context.Context, batch int64) (map[string]int, error) {
+	list, err := c.differences(ctx, fmt.Sprintf("batchId=%d", batch))
+	found := map[string]int{}
+	for _, d := range list {
+		if d.State != api.DifferenceSuperseded {
+			found[d.Kind+" "+d.Direction+" "+text(d.TradeNo)+text(d.RefundNo)+" "+text(d.ChannelTradeNo)]++
+		}
+	}
+	return found, err
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// closeDay deals with what is open and closes the day.
+func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bool) (api.Proof, error) {
+	var proof api.Proof
+	batch := c.days[day].BatchID
+	open, err := c.differences(ctx, fmt.Sprintf("batchId=%d&state=OPEN", batch))
+	if err != nil {
+		return proof, err
+	}
+	var waits []func() error
+	die := func() {
+		for _, wait := range waits {
+			err = errors.Join(err, wait())
+		}
+		waits = append(waits[:0], c.die(ctx, s, 20*time.Millisecond))
+	}
+	if !deadly {
+		die = func() {}
+	}
+	for _, d := range open {
+		if reviewed := c.review(ctx, d, die); reviewed != nil {
+			return proof, errors.Join(reviewed, err)
+		}
+	}
+	die()
+	path := fmt.Sprintf("/api/reconciliation/batch/%d", batch)
+	closed := until(ctx, c.maker, http.MethodPost, path+"/close", "", map[string]any{"note": "torture"}, &proof)
+	for _, wait := range waits {
+		err = errors.Join(err, wait())
+	}
+	if closed != nil && !refusedWith(closed, 4014) || err != nil { // 4014: an earlier copy has closed it
+		return proof, errors.Join(closed, err)
+	}
+	again := proof
+	if err := until(ctx, c.maker, http.MethodGet, path+"/proof", "", nil, &again); err != nil {
+		return proof, err
+	}
+	if closed == nil && again.Hash != proof.Hash {
+		c.t.faulty.add(changed, "%s was closed with proof %s, now it is %s", day, proof.Hash, again.Hash)
+	}
+	if err := c.prove(ctx, day, batch, again); err != nil {
+		return proof, err
+	}
+	if _, err := c.execute(ctx, day, true); !refusedWith(err, 4014) {
+		c.t.faulty.add(wrongDay, "%s is closed and was reconciled: %v", day, err)
+	}
+	return again, nil
+}
+
+// prove holds what the proof of a day says the channel holds against the
+// receipts: what was paid and not given back until then, less fees, with what
+// was written off.
+func (c *clerks) prove(ctx context.Context, day string, batch int64, p api.Proof) error {
+	written, err := c.differences(ctx, fmt.Sprintf("batchId=%d&state=WRITTEN_OFF", batch))
+	if err != nil {
+		return err
+	}
+	c.holds += c.t.till.byDay()[day] - int64(p.Fees)
+	for _, d := range written {
+		c.holds += amount(d.ChannelAmount) - amount(d.LocalAmount)
+	}
+	if int64(p.LedgerClosing) != c.holds {
+		c.t.faulty.add(wrongMoney, "%s closes with %s at the channel, the receipts give %s", day, p.LedgerClosing, api.Money(c.holds))
+	}
+	return nil
+}
+
+func amount(m *api.Money) int64 {
+	if m == nil {
+		return 0
+	}
+	return int64(*m)
+}
+
+// byDay is what the customers paid less what they got back, by the day of
+// statements.
+func (l *till) byDay() map[string]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	days := map[string]int64{}
+	add := func(at *api.Time, amount api.Money) {
+		if at != nil {
+			days[at.Std().In(bankZone()).Format(time.DateOnly)] += int64(amount)
+		}
+	}
+	for _, p := range l.pays {
+		if p.Channel != atDesk {
+			add(p.PaidTime, p.Amount)
+		}
+	}
+	for _, r := range l.refunds {
+		add(r.SuccessTime, -r.RefundAmount)
+	}
+	return days
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
