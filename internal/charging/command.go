@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -39,6 +40,11 @@ type Params struct {
 	Number    int64    `json:"transaction,omitempty"`
 	OrderNo   string   `json:"orderNo,omitempty"`
 	Reason    string   `json:"reason,omitempty"`
+	URL       string   `json:"url,omitempty"`
+	SHA256    string   `json:"sha256,omitempty"`
+	// Retrieve is when the device fetches the firmware, in milliseconds; 0: now.
+	Retrieve int64 `json:"retrieveAt,omitempty"`
+	Full     bool  `json:"full,omitempty"`
 	// Cancel says that a STOP takes the order back when it delivered nothing.
 	Cancel bool `json:"cancel,omitempty"`
 }
@@ -70,6 +76,9 @@ func (e *Engine) Ask(ctx context.Context, a *evcs.Actor, tenant evcs.TenantID, q
 		}
 		if !s.charger.Connected {
 			return s.charger.OfflineError()
+		}
+		if !slices.Contains(device.Commands(s.charger.Protocol), q.Kind) {
+			return evcs.With(command.ErrUnsupported, map[string]any{"type": q.Kind, "protocol": s.charger.Protocol})
 		}
 		if r := s.busy(); q.Kind == device.KindReset && r != nil {
 			return s.busyError(r)
@@ -266,7 +275,7 @@ func (e *Engine) send(ctx context.Context, c *command.Command) error {
 		if err := now.Send(e.Node, e.Clock.Now()); err != nil {
 			return err
 		}
-		if asked, err = s.wording(now); err != nil {
+		if asked, err = s.wording(ctx, tx, now); err != nil {
 			return err
 		}
 		claimed = true
@@ -282,17 +291,23 @@ func (e *Engine) send(ctx context.Context, c *command.Command) error {
 }
 
 // wording is the command as a protocol is asked.
-func (s *site) wording(c *command.Command) (device.Command, error) {
+func (s *site) wording(ctx context.Context, tx Tx, c *command.Command) (device.Command, error) {
 	var p Params
 	if err := json.Unmarshal(c.Params, &p); err != nil {
 		return device.Command{}, err
 	}
 	d := device.Command{
 		ID: c.ID, Kind: device.Kind(c.Type), Connector: c.Connector, Session: c.Session, Transaction: p.Number, OrderNo: p.OrderNo, IDTag: p.IDTag,
-		User: p.User, Hard: p.Hard, Message: p.Message, Keys: p.Keys, Key: p.Key, Value: p.Value,
+		User: p.User, Hard: p.Hard, Message: p.Message, Keys: p.Keys, Key: p.Key, Value: p.Value, URL: p.URL, Retrieve: evcs.FromMillis(p.Retrieve),
 	}
 	d.Operative = p.Operative != nil && *p.Operative
-	return d, nil
+	if d.Kind == device.KindFirmware && d.Retrieve.IsZero() {
+		d.Retrieve = c.CreatedAt
+	}
+	if d.Kind != device.KindLocalList {
+		return d, nil
+	}
+	return d, s.localList(ctx, tx, &d, p.Full)
 }
 
 // answered records what the device said to a command, or that it said nothing.

@@ -37,11 +37,6 @@ func set(place **string, v string) bool {
 	return true
 }
 
-// Noted keeps a message that changes nothing.
-func (e *Engine) Noted(ctx context.Context, m device.Note) error {
-	return e.Patient(ctx, func(tx Tx) error { return keep(ctx, tx, m.From, "", "") })
-}
-
 // StatusReported takes a report of one connector, or of the charger itself. It
 // never ends a session. A connector nobody has registered is refused (2005);
 // the frame is kept.

@@ -55,10 +55,13 @@ func (s *Server) heartbeat(ctx context.Context, p *poller, q *request) (any, err
 		s.resolve(ctx, p, func(c device.Command) bool { return c.ID == r.id }, r.answer)
 	}
 	commands := p.poll(ctx, time.Duration(wait)*time.Second)
-	return map[string]any{
-		"timestamp": q.time(s.config.Clock.Now()), "nextHeartbeat": int(nextHeartbeat / time.Second),
-		"commands": wireCommands(commands),
-	}, nil
+	return heartbeatJSON{q.time(s.config.Clock.Now()), int(nextHeartbeat / time.Second), wireCommands(commands)}, nil
+}
+
+type heartbeatJSON struct {
+	Timestamp     string        `json:"timestamp"`
+	NextHeartbeat int           `json:"nextHeartbeat"`
+	Commands      []commandJSON `json:"commands"`
 }
 
 // result is what a charger says to a command.

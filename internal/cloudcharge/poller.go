@@ -21,7 +21,7 @@ type poller struct {
 	address string
 	since   time.Time
 	last    atomic.Int64 // ms
-	in      atomic.Int64
+	in, out atomic.Int64 // requests, answers
 
 	mu      sync.Mutex
 	closed  bool             // guarded by mu
@@ -62,7 +62,7 @@ func (p *poller) Info() device.Info {
 	defer p.mu.Unlock()
 	return device.Info{
 		Protocol: device.CloudCharge, Version: apiVersion, Address: p.address,
-		Since: p.since, Last: evcs.FromMillis(p.last.Load()), In: p.in.Load(), Pending: len(p.waiting),
+		Since: p.since, Last: evcs.FromMillis(p.last.Load()), In: p.in.Load(), Out: p.out.Load(), Pending: len(p.waiting),
 	}
 }
 
@@ -86,7 +86,7 @@ func (p *poller) stir() {
 // Send implements device.Session. The command is handed out with every
 // heartbeat until its result or its session event comes, or ctx ends.
 func (p *poller) Send(ctx context.Context, c device.Command) (device.Answer, error) {
-	if !supported(c.Kind) {
+	if !slices.Contains(device.Commands(device.CloudCharge), c.Kind) {
 		return device.Answer{}, device.ErrUnsupported
 	}
 	a := &asked{command: c, answer: make(chan device.Answer, 1)}
@@ -184,15 +184,6 @@ func (p *poller) poll(ctx context.Context, wait time.Duration) []device.Command 
 			return commands
 		}
 	}
-}
-
-func supported(k device.Kind) bool {
-	switch k {
-	case device.KindStart, device.KindStop, device.KindReset, device.KindUnlock, device.KindAvailability,
-		device.KindTrigger, device.KindGetConfig, device.KindSetConfig, device.KindClearCache, device.KindSyncTime:
-		return true
-	}
-	return false
 }
 
 // commandJSON is a command on the wire.

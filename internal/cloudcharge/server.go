@@ -51,6 +51,8 @@ type Config struct {
 	// Late hears the results of commands that came after Send had given up. It
 	// may be nil.
 	Late func(ctx context.Context, id device.Identity, c device.Command, a device.Answer)
+	// Journal keeps what is sent to chargers, and their answers. It may be nil.
+	Journal device.Journal
 	// MaxBody is the size limit of a request (256 KiB).
 	MaxBody int64
 	// Rate is the requests per second of one charger (100); the burst is twice it.
@@ -269,8 +271,11 @@ func (s *Server) serve(r *http.Request, q *request, do operationFunc, english bo
 	if err := s.fresh(q, id); err != nil {
 		return Reply{}, err
 	}
-	data, err := do(ctx, s.meet(ctx, id, r.RemoteAddr), q)
+	p := s.meet(ctx, id, r.RemoteAddr)
+	data, err := do(ctx, p, q)
 	reply := s.word(ctx, q, data, err, english)
+	p.out.Add(1)
+	s.journal(p, q, data, reply)
 	if reply.Status == http.StatusTooManyRequests || reply.Status >= http.StatusInternalServerError {
 		return reply, nil
 	}

@@ -122,6 +122,9 @@ func (c *Command) Answer(accepted bool, reason string, result json.RawMessage, a
 	}
 	if accepted {
 		c.State = Accepted
+		if c.Final() {
+			c.Params = c.Shown() // told once and for all
+		}
 		return
 	}
 	c.State, c.Reason, c.EndedAt = Rejected, reason, at
@@ -142,6 +145,23 @@ func (c *Command) Complete(at time.Time) bool {
 	if c.move(Completed, at, Pending, Sent, Accepted) != nil {
 		return false
 	}
+	if c.AnsweredAt.IsZero() {
+		c.AnsweredAt = at
+	}
+	return true
+}
+
+// Worked records the end of what the device's yes set in motion (a firmware
+// update); word is the device's. It reports whether that was news.
+func (c *Command) Worked(done bool, word string, at time.Time) bool {
+	to := Completed
+	if !done {
+		to = Failed
+	}
+	if c.move(to, at, Sent, Accepted) != nil {
+		return false
+	}
+	c.Reason = word
 	if c.AnsweredAt.IsZero() {
 		c.AnsweredAt = at
 	}
@@ -196,6 +216,9 @@ type Store interface {
 	UpdateCommand(ctx context.Context, scope evcs.Scope, c *Command) error
 	// OpenCommands lists the charger's commands whose outcome is awaited.
 	OpenCommands(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID) ([]*Command, error)
+	// NewestAccepted is the charger's newest command of a type that the device has
+	// said yes to; nil when there is none.
+	NewestAccepted(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, typ string) (*Command, error)
 	// DueCommands lists open commands of any tenant whose deadline has passed.
 	DueCommands(ctx context.Context, now time.Time, n int) ([]*Command, error)
 	// WaitingCommands lists PENDING commands of any tenant, oldest first.

@@ -43,17 +43,18 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 	wires := ocppj.NewEngine(ocppj.Options{
 		Clock: clock, Log: log, Rate: d.opt.Config.RateLimit.DevicePerSecond, Silence: d.opt.Config.Device.OfflineAfter,
 	})
+	journal := &charging.Journal{Store: patient, Log: log}
 	heard := listener{p.engine, p.metrics.Add}
 	gateway := ocppj.NewGateway(ocppj.Config{
 		Gate: gate, Presence: p.engine, Hub: hub, Engine: wires,
-		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: log, Late: p.engine.Late})},
+		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: log, Late: p.engine.Late, Journal: journal})},
 	})
 	cloud := cloudcharge.NewServer(cloudcharge.Config{
 		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(), Clock: clock, Log: log,
-		Late: p.engine.Late, Rate: d.opt.Config.RateLimit.DevicePerSecond,
+		Late: p.engine.Late, Journal: journal, Rate: d.opt.Config.RateLimit.DevicePerSecond,
 	})
 	p.devices = append(p.devices, part{"charger connections", gateway.Run}, part{"cloudcharge", cloud.Run})
-	p.work = append(p.work, part{"charging rounds", p.engine.Run}, part{"charger cache", d.followChargers(p)}, part{"counters", d.countEvents(p)})
+	p.work = append(p.work, part{"charging rounds", p.engine.Run}, part{"journal of sent frames", journal.Run}, part{"charger cache", d.followChargers(p)}, part{"counters", d.countEvents(p)})
 	d.gauges(context.WithoutCancel(ctx), p, hub)
 	d.wireAssets(p, hub)
 

@@ -190,7 +190,19 @@ type StopAnswer struct {
 
 // Note is anything else worth keeping: DataTransfer, diagnostics and firmware
 // status, messages nobody knows.
-type Note struct{ From }
+type Note struct {
+	From
+	Outcome string // the protocol's word for what it was answered with; "": a plain yes
+	// Work says what the note tells of a command that takes its time; nil: nothing.
+	Work *Work
+}
+
+// Work is the end of what a command set in motion.
+type Work struct {
+	Kind Kind
+	Done bool   // false: it failed
+	Word string // the protocol's
+}
 
 // Handler hears what chargers tell. It is called from one goroutine per
 // connection, in the order of the wire, but for one charger possibly from
@@ -219,6 +231,11 @@ type Presence interface {
 	Disconnected(ctx context.Context, s Session, reason string)
 	Heard(id Identity, at time.Time)
 }
+
+// Journal keeps messages that no transaction keeps: what was sent to devices and
+// what they answered to it. Keep returns at once, the frame is stored soon
+// after; its Raw has its secrets redacted and belongs to the journal.
+type Journal interface{ Keep(f evcs.Frame) }
 
 // Credential is what a device shows when it connects.
 type Credential struct {
@@ -289,6 +306,35 @@ type Command struct {
 	Message     string   // TRIGGER
 	Keys        []string // GET_CONFIG
 	Key, Value  string   // SET_CONFIG
+	URL         string   // UPDATE_FIRMWARE
+	Retrieve    time.Time
+	// Full and Tags are of SEND_LOCAL_LIST: the whole list, or what changed.
+	Full bool
+	Tags []Tag
+}
+
+// Tag is an entry of the list of id tags that a device keeps.
+type Tag struct {
+	Tag     string
+	Status  TagStatus // "": take it off the list
+	Expires time.Time
+	Parent  string
+}
+
+// Commands lists what can be asked of a device that speaks a protocol.
+func Commands(protocol string) []Kind {
+	switch protocol {
+	case OCPP16:
+		return []Kind{
+			KindStart, KindStop, KindReset, KindUnlock, KindAvailability, KindTrigger, KindGetConfig, KindSetConfig, KindClearCache,
+			KindFirmware, KindLocalList,
+		}
+	case CloudCharge:
+		return []Kind{
+			KindStart, KindStop, KindReset, KindUnlock, KindAvailability, KindTrigger, KindGetConfig, KindSetConfig, KindClearCache, KindSyncTime,
+		}
+	}
+	return nil
 }
 
 // Kind is the type of a command, contract §5.4.

@@ -2,8 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/api"
@@ -141,11 +146,9 @@ func (p Commands) send(ctx context.Context, a *evcs.Actor, in *struct {
 	if b.Type == command.Start || b.Type == command.Stop {
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "type", Message: "START and STOP only through start and stop"})
 	}
-	if len(b.Params) > 0 {
-		var err error
-		if q.Params, err = params(b.Params); err != nil {
-			return nil, err
-		}
+	var err error
+	if q.Params, err = params(q.Kind, b.Params, a.Zone); err != nil {
+		return nil, err
 	}
 	return p.ask(ctx, a, q)
 }
@@ -153,22 +156,83 @@ func (p Commands) send(ctx context.Context, a *evcs.Actor, in *struct {
 // maxKeys bounds the keys one GET_CONFIG asks for.
 const maxKeys = 100
 
-// params reads what a caller may set of a command.
-func params(raw json.RawMessage) (charging.Params, error) {
-	var given struct {
-		Operative *bool    `json:"operative"`
-		Message   string   `json:"message"`
-		Keys      []string `json:"keys"`
-		Key       string   `json:"key"`
-		Value     string   `json:"value"`
-	}
-	if err := json.Unmarshal(raw, &given); err != nil {
+// commandParams are the parameters that callers may give, of all types.
+type commandParams struct {
+	Type         string    `json:"type"` // of RESET
+	Operative    *bool     `json:"operative"`
+	Message      string    `json:"message"`
+	Keys         []string  `json:"keys"`
+	Key          string    `json:"key"`
+	Value        *string   `json:"value"`
+	URL          string    `json:"url"`
+	SHA256       string    `json:"sha256"`
+	RetrieveTime *api.Time `json:"retrieveTime"`
+	Full         api.Flag  `json:"full"`
+}
+
+// commandTakes names the parameters of each type; the others take none.
+var commandTakes = map[device.Kind][]string{ //nolint:gochecknoglobals // a table
+	device.KindReset:        {"type"},
+	device.KindAvailability: {"operative"},
+	device.KindTrigger:      {"message"},
+	device.KindGetConfig:    {"keys"},
+	device.KindSetConfig:    {"key", "value"},
+	device.KindPushTariff:   {"planId"},
+	device.KindFirmware:     {"url", "sha256", "retrieveTime"},
+	device.KindLocalList:    {"full"},
+}
+
+// params reads the parameters of a command and says everything that is wrong
+// with them.
+func params(kind device.Kind, raw json.RawMessage, zone *time.Location) (charging.Params, error) {
+	var given commandParams
+	var names map[string]json.RawMessage
+	if len(raw) > 0 && (json.Unmarshal(raw, &names) != nil || json.Unmarshal(raw, &given) != nil) {
 		return charging.Params{}, evcs.Invalid(evcs.FieldFault{Field: "params", Message: "do not fit the command"})
 	}
-	if len(given.Keys) > maxKeys || len(given.Message) > 50 || len(given.Key) > 50 || len(given.Value) > 500 {
-		return charging.Params{}, evcs.Invalid(evcs.FieldFault{Field: "params", Message: "are too long"})
+	var faults []evcs.FieldFault
+	wrong := func(bad bool, name, message string) {
+		if bad {
+			faults = append(faults, evcs.FieldFault{Field: "params." + name, Message: message})
+		}
 	}
-	return charging.Params{Operative: given.Operative, Message: given.Message, Keys: given.Keys, Key: given.Key, Value: given.Value}, nil
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		wrong(!slices.Contains(commandTakes[kind], name), name, "is not known for this type")
+	}
+	switch kind {
+	case device.KindReset:
+		wrong(given.Type != "" && given.Type != "soft" && given.Type != "hard", "type", "must be soft or hard")
+	case device.KindAvailability:
+		wrong(given.Operative == nil, "operative", "is required")
+	case device.KindTrigger:
+		wrong(given.Message == "" || len(given.Message) > 50, "message", "must have 1 to 50 characters")
+	case device.KindGetConfig:
+		wrong(len(given.Keys) > maxKeys, "keys", "are more than 100")
+		for _, key := range given.Keys {
+			wrong(key == "" || len(key) > 50, "keys", "must each have 1 to 50 characters")
+		}
+	case device.KindSetConfig:
+		wrong(given.Key == "" || len(given.Key) > 50, "key", "must have 1 to 50 characters")
+		wrong(given.Value == nil || len(*given.Value) > 500, "value", "must have at most 500 characters")
+	case device.KindFirmware:
+		wrong(!fetchable(given.URL), "url", "must be an http, https, ftp, ftps or sftp address of at most 255 characters")
+		sum, err := hex.DecodeString(given.SHA256)
+		wrong(given.SHA256 != "" && (err != nil || len(sum) != sha256.Size), "sha256", "must be 64 hexadecimal digits")
+	}
+	p := charging.Params{
+		Hard: given.Type == "hard", Operative: given.Operative, Message: given.Message, Keys: given.Keys, Key: given.Key, Value: orZero(given.Value),
+		URL: given.URL, SHA256: given.SHA256, Full: bool(given.Full),
+	}
+	if given.RetrieveTime != nil {
+		p.Retrieve = evcs.Millis(given.RetrieveTime.In(zone))
+	}
+	return p, evcs.Invalid(faults...)
+}
+
+// fetchable reports whether a charger can fetch from the address.
+func fetchable(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && len(address) <= 255 && u.Host != "" && slices.Contains([]string{"http", "https", "ftp", "ftps", "sftp"}, u.Scheme)
 }
 
 func (p Commands) ask(ctx context.Context, a *evcs.Actor, q charging.CommandRequest) (*api.Command, error) {

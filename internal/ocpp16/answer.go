@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/device"
@@ -16,10 +17,19 @@ import (
 
 // Answer implements ocppj.Handler.
 func (s *session) Answer(ctx context.Context, call ocppj.Call, out []byte) ([]byte, error) {
+	s.about = ""
+	out, err := s.do(ctx, call, out)
+	if err = s.judge(ctx, call, err); s.config.Journal != nil {
+		s.journal(call, out, err)
+	}
+	return out, err
+}
+
+func (s *session) do(ctx context.Context, call ocppj.Call, out []byte) ([]byte, error) {
 	var err error
 	switch string(call.Action) {
 	case "Heartbeat":
-		return s.heartbeat(call, out)
+		out, err = s.heartbeat(call, out)
 	case "MeterValues":
 		out, err = s.meterValues(ctx, call, out)
 	case "StatusNotification":
@@ -34,13 +44,14 @@ func (s *session) Answer(ctx context.Context, call ocppj.Call, out []byte) ([]by
 		out, err = s.bootNotification(ctx, call, out)
 	case "DataTransfer":
 		out, err = s.keep(ctx, call, append(out, `{"status":"UnknownVendorId"}`...))
-	case "FirmwareStatusNotification", "DiagnosticsStatusNotification",
-		"SecurityEventNotification", "LogStatusNotification", "SignedFirmwareStatusNotification":
+	case "FirmwareStatusNotification":
+		out, err = s.firmwareStatus(ctx, call, append(out, '{', '}'))
+	case "DiagnosticsStatusNotification", "SecurityEventNotification", "LogStatusNotification", "SignedFirmwareStatusNotification":
 		out, err = s.keep(ctx, call, append(out, '{', '}'))
 	default:
 		err = &ocppj.CallError{Code: codeNotImplemented, Description: "this action is not known here"}
 	}
-	return out, s.judge(ctx, call, err)
+	return out, err
 }
 
 // judge decides what an error means on the wire. What the protocol refuses is
@@ -49,7 +60,7 @@ func (s *session) Answer(ctx context.Context, call ocppj.Call, out []byte) ([]by
 func (s *session) judge(ctx context.Context, call ocppj.Call, err error) error {
 	var refusal *ocppj.CallError
 	if errors.As(err, &refusal) {
-		err = s.note(ctx, call)
+		err = s.refuse(ctx, call, refusal.Code)
 	}
 	switch {
 	case err != nil:
@@ -82,12 +93,39 @@ func (s *session) note(ctx context.Context, call ocppj.Call) error {
 	return s.config.Handler.Noted(ctx, device.Note{From: s.from(call)}) //nolint:wrapcheck // judged, not passed on
 }
 
+// refuse keeps a message that is answered with a CALLERROR.
+func (s *session) refuse(ctx context.Context, call ocppj.Call, code string) error {
+	return s.config.Handler.Noted(ctx, device.Note{From: s.from(call), Outcome: code}) //nolint:wrapcheck // judged, not passed on
+}
+
 // keep stores a message nobody acts on and answers it.
 func (s *session) keep(ctx context.Context, call ocppj.Call, out []byte) ([]byte, error) {
 	if !json.Valid(call.Payload) || call.Payload[0] != '{' {
 		return out, faultJSON()
 	}
 	return out, s.note(ctx, call)
+}
+
+// firmwareStatus keeps a report on a firmware update; the last one of an update
+// ends the command that asked for it.
+func (s *session) firmwareStatus(ctx context.Context, call ocppj.Call, out []byte) ([]byte, error) {
+	var m struct {
+		Status *string `json:"status"`
+	}
+	if fault := decodeCold(call.Payload, &m); fault != nil {
+		return out, fault
+	}
+	if m.Status == nil {
+		return out, faultMissing("status")
+	}
+	note := device.Note{From: s.from(call)}
+	switch word := word([]byte(*m.Status), 64); strings.ToLower(word) {
+	case "installed":
+		note.Work = &device.Work{Kind: device.KindFirmware, Done: true, Word: word}
+	case "downloadfailed", "installationfailed":
+		note.Work = &device.Work{Kind: device.KindFirmware, Word: word}
+	}
+	return out, s.config.Handler.Noted(ctx, note) //nolint:wrapcheck // judged, not passed on
 }
 
 // unstored reports an error after which nothing may be answered.

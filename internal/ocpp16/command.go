@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,12 @@ func request(c device.Command) (action string, payload []byte, reason string, er
 		return requestTrigger(c)
 	case device.KindGetConfig:
 		return requestConfig(c)
+	case device.KindFirmware:
+		payload = ocppj.AppendText([]byte(`{"location":`), c.URL)
+		payload = appendTime(append(payload, `,"retrieveDate":`...), c.Retrieve)
+		return "UpdateFirmware", append(payload, '}'), "", nil
+	case device.KindLocalList:
+		return requestList(c)
 	case device.KindSetConfig:
 		payload = ocppj.AppendText([]byte(`{"key":`), c.Key)
 		payload = ocppj.AppendText(append(payload, `,"value":`...), c.Value)
@@ -79,7 +86,50 @@ func requestStart(c device.Command) (string, []byte, string, error) {
 	return "RemoteStartTransaction", append(payload, '}'), "", nil
 }
 
+// maxList bounds the entries of one list: a message has to fit into what
+// stations read, and many take far fewer (SendLocalListMaxLength).
+const maxList = 1000
+
+// requestList words the list of id tags. Its version is the command's number:
+// it rises with every list, and the station learns nothing else from it. Tags
+// longer than OCPP 1.6 allows are left out; a station could not read such a
+// card.
+func requestList(c device.Command) (string, []byte, string, error) {
+	kind, n := "Differential", 0
+	if c.Full {
+		kind = "Full"
+	}
+	payload := strconv.AppendInt([]byte(`{"listVersion":`), int64(c.ID), 10)
+	payload = append(payload, `,"updateType":"`+kind+`","localAuthorizationList":[`...)
+	for _, t := range c.Tags {
+		if len(t.Tag) > maxSentTag || c.Full && t.Status == "" {
+			continue
+		}
+		if n++; n > 1 {
+			payload = append(payload, ',')
+		}
+		payload = ocppj.AppendText(append(payload, `{"idTag":`...), t.Tag)
+		if t.Status != "" {
+			payload = append(payload, `,"idTagInfo":`...)
+			payload = appendTagInfo(payload, device.Authorization{Status: t.Status, Expires: t.Expires, Parent: t.Parent})
+		}
+		payload = append(payload, '}')
+	}
+	if n > maxList {
+		return "", nil, fmt.Sprintf("the list has %d id tags, one message takes %d", n, maxList), nil
+	}
+	return "SendLocalList", append(payload, ']', '}'), "", nil
+}
+
+// triggers are the messages that a station can be asked for.
+var triggers = []string{ //nolint:gochecknoglobals // a table
+	"BootNotification", "DiagnosticsStatusNotification", "FirmwareStatusNotification", "Heartbeat", "MeterValues", "StatusNotification",
+}
+
 func requestTrigger(c device.Command) (string, []byte, string, error) {
+	if !slices.Contains(triggers, c.Message) {
+		return "", nil, "OCPP 1.6 can ask for " + strings.Join(triggers, ", "), nil
+	}
 	payload := ocppj.AppendText([]byte(`{"requestedMessage":`), c.Message)
 	if c.Connector > 0 {
 		payload = strconv.AppendInt(append(payload, `,"connectorId":`...), int64(c.Connector), 10)
@@ -115,7 +165,11 @@ func (s *session) Send(ctx context.Context, c device.Command) (device.Answer, er
 			s.config.Late(context.WithoutCancel(ctx), s.id, c, a)
 		}
 	}
-	result, err := s.conn.Call(ctx, ocppj.Request{Action: action, Payload: payload, Late: late})
+	ask := ocppj.Request{Action: action, Payload: payload, Late: late}
+	if s.config.Journal != nil {
+		ask.Seen = func(t ocppj.Traffic) { s.seen(c, action, t) }
+	}
+	result, err := s.conn.Call(ctx, ask)
 	return judgeAnswer(c, result, err)
 }
 
@@ -151,8 +205,11 @@ func judgeAnswer(c device.Command, result []byte, err error) (device.Answer, err
 	case err != nil:
 		return device.Answer{}, err
 	}
-	if c.Kind == device.KindGetConfig {
+	switch c.Kind {
+	case device.KindGetConfig:
 		return device.Answer{Accepted: true, Result: maskSecrets(result)}, nil
+	case device.KindFirmware: // its answer says nothing; reports on the update follow
+		return device.Answer{Accepted: true, Result: result}, nil
 	}
 	var said struct {
 		Status string `json:"status"`
@@ -170,35 +227,4 @@ func judgeAnswer(c device.Command, result []byte, err error) (device.Answer, err
 		a.Reason = word([]byte(said.Status), 64)
 	}
 	return a, nil
-}
-
-// maskSecrets hides the values of configuration keys that hold secrets, which
-// no station should return and some do.
-func maskSecrets(result []byte) []byte {
-	var configuration struct {
-		Keys []struct {
-			Key      string  `json:"key"`
-			ReadOnly bool    `json:"readonly"`
-			Value    *string `json:"value,omitempty"`
-		} `json:"configurationKey"`
-		Unknown []string `json:"unknownKey"`
-	}
-	if json.Unmarshal(result, &configuration) != nil {
-		return result
-	}
-	masked := false
-	for _, k := range configuration.Keys {
-		name := strings.ToLower(k.Key)
-		if k.Value != nil && (strings.Contains(name, "authorizationkey") || strings.Contains(name, "password")) {
-			*k.Value, masked = "***", true
-		}
-	}
-	if !masked {
-		return result
-	}
-	text, err := json.Marshal(configuration)
-	if err != nil {
-		return nil
-	}
-	return text
 }

@@ -72,12 +72,14 @@ func TestCommandsThatCannotBeAsked(t *testing.T) {
 		{Kind: device.KindStop},
 		{Kind: device.KindUnlock},
 		{Kind: device.KindStart, IDTag: "123456789012345678901"},
+		{Kind: device.KindTrigger, Message: "Nonsense"},
+		{Kind: device.KindLocalList, Tags: make([]device.Tag, maxList+1)},
 	} {
 		if a, err := s.Send(t.Context(), c); err != nil || a.Accepted || a.Reason == "" {
 			t.Errorf("%+v: %+v %v", c, a, err)
 		}
 	}
-	if _, err := s.Send(t.Context(), device.Command{Kind: device.KindFirmware}); !errors.Is(err, device.ErrUnsupported) {
+	if _, err := s.Send(t.Context(), device.Command{Kind: device.KindReadData}); !errors.Is(err, device.ErrUnsupported) {
 		t.Errorf("an unknown command: %v", err)
 	}
 }

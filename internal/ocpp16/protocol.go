@@ -25,6 +25,8 @@ type Config struct {
 	// Late hears the answers to commands that came after Send had given up. It
 	// may be nil.
 	Late func(ctx context.Context, id device.Identity, c device.Command, a device.Answer)
+	// Journal keeps what is sent to stations, and their answers. It may be nil.
+	Journal device.Journal
 	// Settle is how long a silent station is left alone after it connected,
 	// before commands are sent to it (5 s). Its first message ends the wait: some
 	// stations get confused by a command before the answer to their boot, others
@@ -76,6 +78,7 @@ type session struct {
 	settled chan struct{} // closed after the first answer
 	once    sync.Once
 	silent  atomic.Bool // a failure to store was logged, and none succeeded since
+	about   string      // the charging session of the call at hand; the answering goroutine's
 }
 
 // Identity implements device.Session.

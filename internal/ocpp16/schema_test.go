@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -60,6 +62,22 @@ func TestCommandsMatchTheSchemas(t *testing.T) {
 		{device.Command{Kind: device.KindGetConfig, Keys: []string{"A", "B"}}, `{"key":["A","B"]}`},
 		{device.Command{Kind: device.KindSetConfig, Key: "A", Value: "1"}, `{"key":"A","value":"1"}`},
 		{device.Command{Kind: device.KindClearCache}, `{}`},
+		{
+			device.Command{Kind: device.KindFirmware, URL: "https://u:p@h/f.bin", Retrieve: time.Date(2026, 2, 10, 10, 0, 0, 0, time.UTC)},
+			`{"location":"https://u:p@h/f.bin","retrieveDate":"2026-02-10T10:00:00.000Z"}`,
+		},
+		{device.Command{Kind: device.KindLocalList, ID: 9, Full: true}, `{"listVersion":9,"updateType":"Full","localAuthorizationList":[]}`},
+		{
+			device.Command{Kind: device.KindLocalList, ID: 9, Tags: []device.Tag{
+				{Tag: "A", Status: device.TagAccepted, Parent: "P", Expires: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)},
+				{Tag: "B", Status: device.TagBlocked},
+				{Tag: "GONE"},
+				{Tag: "LONGER-THAN-TWENTY-CHARACTERS", Status: device.TagAccepted},
+			}},
+			`{"listVersion":9,"updateType":"Differential","localAuthorizationList":[` +
+				`{"idTag":"A","idTagInfo":{"status":"Accepted","expiryDate":"2027-01-01T00:00:00.000Z","parentIdTag":"P"}},` +
+				`{"idTag":"B","idTagInfo":{"status":"Blocked"}},{"idTag":"GONE"}]}`,
+		},
 	} {
 		action, payload, reason, err := request(c.command)
 		if err != nil || reason != "" || string(payload) != c.want {
@@ -68,9 +86,13 @@ func TestCommandsMatchTheSchemas(t *testing.T) {
 		}
 		checkSchema(t, action, payload)
 	}
-	for _, kind := range []device.Kind{device.KindFirmware, device.KindLocalList, device.KindPushTariff, device.KindReadData, device.KindSyncTime} {
-		if _, _, _, err := request(device.Command{Kind: kind}); err == nil {
-			t.Errorf("%s is taken", kind)
+	known := device.Commands(device.OCPP16)
+	for _, kind := range []device.Kind{
+		device.KindStart, device.KindStop, device.KindReset, device.KindUnlock, device.KindAvailability, device.KindTrigger, device.KindGetConfig,
+		device.KindSetConfig, device.KindClearCache, device.KindSyncTime, device.KindPushTariff, device.KindReadData, device.KindFirmware, device.KindLocalList,
+	} {
+		if _, _, _, err := request(device.Command{Kind: kind}); (err == nil) != slices.Contains(known, kind) {
+			t.Errorf("%s: %v, but the list of commands says %v", kind, err, slices.Contains(known, kind))
 		}
 	}
 }

@@ -77,6 +77,7 @@ func (s *session) startTransaction(ctx context.Context, call ocppj.Call, out []b
 		answer = device.StartAnswer{Tag: refusedTag(err)}
 		err = s.settle(ctx, call, err)
 	}
+	s.about = answer.Session
 	out = append(out, `{"transactionId":`...)
 	out = strconv.AppendInt(out, answer.Transaction, 10)
 	out = append(out, `,"idTagInfo":`...)
@@ -125,6 +126,7 @@ func (s *session) stopTransaction(ctx context.Context, call ocppj.Call, out []by
 		told.Samples = append(told.Samples, sample)
 	})
 	answer, err := s.config.Handler.Stopped(ctx, told)
+	s.about = answer.Session
 	if err != nil {
 		return append(out, '{', '}'), s.settle(ctx, call, err)
 	}

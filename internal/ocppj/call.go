@@ -24,6 +24,19 @@ type Request struct {
 	// Late is called at most once, with the answer that came after Call had
 	// given up. It may be nil.
 	Late func(result []byte, err error)
+	// Seen is told of the request before it is written and of its answer, also a
+	// late one. It must return soon. It may be nil.
+	Seen func(Traffic)
+}
+
+// Traffic is one message of a request as it goes over the wire. Its slices are
+// valid during the call.
+type Traffic struct {
+	Out     bool // the request itself
+	ID      string
+	Text    []byte
+	Payload []byte // of a result; nil for a CALLERROR
+	Code    string // of a CALLERROR
 }
 
 // outgoing is a request on the wire, or given up and perhaps answered later.
@@ -31,6 +44,8 @@ type outgoing struct {
 	id     string
 	answer chan reply // holds one
 	late   func([]byte, error)
+	text   []byte
+	seen   func(Traffic)
 }
 
 type reply struct {
@@ -65,6 +80,9 @@ func (c *Conn) Call(ctx context.Context, r Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.seen != nil {
+		o.seen(Traffic{Out: true, ID: o.id, Text: o.text})
+	}
 	return c.await(ctx, o, r.Action)
 }
 
@@ -78,11 +96,11 @@ func (c *Conn) send(r Request) (*outgoing, error) {
 	}
 	c.serial++
 	o := &outgoing{
-		id: c.prefix + strconv.FormatUint(c.serial, 10), answer: make(chan reply, 1), late: r.Late,
+		id: c.prefix + strconv.FormatUint(c.serial, 10), answer: make(chan reply, 1), late: r.Late, seen: r.Seen,
 	}
 	c.pending = o
-	text := appendCall(nil, o.id, r.Action, r.Payload)
-	c.work.Go(func() { c.write(text) })
+	o.text = AppendCall(nil, o.id, r.Action, r.Payload)
+	c.work.Go(func() { c.write(o.text) })
 	return o, nil
 }
 
@@ -104,7 +122,7 @@ func (c *Conn) await(ctx context.Context, o *outgoing, action string) ([]byte, e
 	default:
 	}
 	c.pending = nil
-	if o.late != nil {
+	if o.late != nil || o.seen != nil {
 		if len(c.late) == maxLate {
 			c.late = slices.Delete(c.late, 0, 1)
 		}
@@ -114,27 +132,45 @@ func (c *Conn) await(ctx context.Context, o *outgoing, action string) ([]byte, e
 }
 
 // settle brings an answer of the station to who asked.
-func (c *Conn) settle(f frame) {
+func (c *Conn) settle(f frame, text []byte) {
+	o := c.deliver(f)
+	if o == nil {
+		c.engine.counters.Stray.Add(1)
+		return
+	}
+	if o.seen == nil {
+		return
+	}
+	t := Traffic{ID: o.id, Text: text, Payload: f.payload}
+	if f.kind == typeError {
+		t.Code = cleanText(f.name)
+	}
+	o.seen(t)
+}
+
+// deliver hands an answer over and returns what it answers; nil when nothing
+// was asked.
+func (c *Conn) deliver(f frame) *outgoing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := messageID(f.id)
 	if p := c.pending; p != nil && p.id == id {
 		c.pending = nil
 		p.answer <- f.reply()
-		return
+		return p
 	}
 	i := slices.IndexFunc(c.late, func(o *outgoing) bool { return o.id == id })
 	if i < 0 {
-		c.engine.counters.Stray.Add(1)
-		return
+		return nil
 	}
 	o := c.late[i]
 	c.late = slices.Delete(c.late, i, i+1)
 	c.engine.counters.Late.Add(1)
 	a := f.reply()
-	if !c.ended {
+	if !c.ended && o.late != nil {
 		c.work.Go(func() { o.late(a.result, a.err) })
 	}
+	return o
 }
 
 // reply copies the answer out of the message.

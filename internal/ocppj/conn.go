@@ -231,7 +231,7 @@ func (c *Conn) take(ctx context.Context, h Handler, m Message, now time.Time) bo
 	}
 	c.hear(now)
 	if f.kind != typeCall {
-		c.settle(f)
+		c.settle(f, m.Bytes())
 		return false
 	}
 	return c.enqueue(ctx, h, item{message: m, frame: f, received: now})
@@ -254,7 +254,7 @@ func (c *Conn) refuse(f frame, bad fault, raw []byte) {
 		e = &CallError{Code: c.station.Words.Format, Description: "the message is not JSON"}
 	}
 	c.engine.counters.Refused.Add(1)
-	c.write(appendError(nil, f.id, e))
+	c.write(AppendError(nil, f.id, e))
 }
 
 // enqueue hands a call to the answering goroutine and starts one if none is
@@ -321,7 +321,7 @@ func (c *Conn) answer(ctx context.Context, h Handler, i item, out []byte) []byte
 		out = append(result, ']')
 	case errors.As(err, &refusal):
 		c.engine.counters.Refused.Add(1)
-		out = appendError(out[:0], i.frame.id, refusal)
+		out = AppendError(out[:0], i.frame.id, refusal)
 	default:
 		c.engine.counters.Silent.Add(1)
 		return out

@@ -142,7 +142,8 @@ func messageID(raw []byte) string {
 	return string(raw)
 }
 
-func appendCall(out []byte, id, action string, payload []byte) []byte {
+// AppendCall appends a call.
+func AppendCall(out []byte, id, action string, payload []byte) []byte {
 	out = append(out, `[2,"`...)
 	out = append(out, id...)
 	out = append(out, `","`...)
@@ -152,7 +153,8 @@ func appendCall(out []byte, id, action string, payload []byte) []byte {
 	return append(out, ']')
 }
 
-func appendError(out, id []byte, e *CallError) []byte {
+// AppendError appends the CALLERROR that answers the call with the id.
+func AppendError(out, id []byte, e *CallError) []byte {
 	out = append(out, `[4,`...)
 	out = append(out, id...)
 	out = append(out, ',')

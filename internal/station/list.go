@@ -72,6 +72,12 @@ type IDTagFilter struct {
 	Status []string
 }
 
+// ListedTag is an id tag as a charger's own list has it.
+type ListedTag struct {
+	IDTag
+	Deleted bool
+}
+
 // Rejection is one refused device, with how often it tried.
 type Rejection struct {
 	ID       int64

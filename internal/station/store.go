@@ -73,6 +73,9 @@ type Credentials interface {
 	// IDTagByTag finds a live tag of the tenant; ErrTagNotFound.
 	IDTagByTag(ctx context.Context, t evcs.TenantID, tag string) (*IDTag, error)
 	IDTag(ctx context.Context, scope evcs.Scope, id int64) (*IDTag, error)
+	// IDTagsSince lists what changed in the tenant's tags since a moment, deleted
+	// ones too; without a moment all live ones.
+	IDTagsSince(ctx context.Context, scope evcs.Scope, since time.Time) ([]ListedTag, error)
 	InsertIDTag(ctx context.Context, t *IDTag) error
 	UpdateIDTag(ctx context.Context, scope evcs.Scope, t *IDTag) error
 	DeleteIDTag(ctx context.Context, scope evcs.Scope, t *IDTag, at time.Time) error

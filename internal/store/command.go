@@ -50,17 +50,29 @@ func (s Commands) Command(ctx context.Context, scope evcs.Scope, id evcs.Command
 	return list[0], nil
 }
 
+func params(c *command.Command) string {
+	if len(c.Params) == 0 {
+		return "{}"
+	}
+	return string(c.Params)
+}
+
+// NewestAccepted implements command.Store.
+func (s Commands) NewestAccepted(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, typ string) (*command.Command, error) {
+	list, err := s.commands(ctx, scope, `c.charger_id = ? AND c.type = ? AND c.state IN ('ACCEPTED', 'COMPLETED') ORDER BY c.id DESC LIMIT 1`, charger, typ)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list[0], nil
+}
+
 // InsertCommand gives the command its id.
 func (s Commands) InsertCommand(ctx context.Context, c *command.Command) error {
-	params := string(c.Params)
-	if params == "" {
-		params = "{}"
-	}
 	id, err := s.q.insertID(ctx, "insert command", `
 		INSERT INTO commands (tenant_id, charger_id, connector_no, type, state, params, result, reason, order_id, session_uid, requested_by,
 			created_at, sent_at, answered_at, ended_at, deadline, node, version)
 		VALUES (`+binds(18)+`) RETURNING id`,
-		c.Tenant, c.Charger, c.Connector, c.Type, c.State, params, textOrNull(string(c.Result)), textOrNull(c.Reason), c.Order, c.Session,
+		c.Tenant, c.Charger, c.Connector, c.Type, c.State, params(c), textOrNull(string(c.Result)), textOrNull(c.Reason), c.Order, c.Session,
 		c.RequestedBy, evcs.Millis(c.CreatedAt), evcs.Millis(c.SentAt), evcs.Millis(c.AnsweredAt), evcs.Millis(c.EndedAt),
 		evcs.Millis(c.Deadline), c.Node, 1)
 	c.ID, c.Version = evcs.CommandID(id), 1
@@ -71,9 +83,9 @@ func (s Commands) InsertCommand(ctx context.Context, c *command.Command) error {
 func (s Commands) UpdateCommand(ctx context.Context, scope evcs.Scope, c *command.Command) error {
 	in, tenant := scopeCond("tenant_id", scope)
 	err := s.q.swap(ctx, "update command", `
-		UPDATE commands SET state = ?, result = ?, reason = ?, sent_at = ?, answered_at = ?, ended_at = ?, deadline = ?, node = ?, version = version + 1
+		UPDATE commands SET state = ?, params = ?, result = ?, reason = ?, sent_at = ?, answered_at = ?, ended_at = ?, deadline = ?, node = ?, version = version + 1
 		WHERE id = ? AND version = ? AND `+in,
-		c.State, textOrNull(string(c.Result)), textOrNull(c.Reason), evcs.Millis(c.SentAt), evcs.Millis(c.AnsweredAt), evcs.Millis(c.EndedAt),
+		c.State, params(c), textOrNull(string(c.Result)), textOrNull(c.Reason), evcs.Millis(c.SentAt), evcs.Millis(c.AnsweredAt), evcs.Millis(c.EndedAt),
 		evcs.Millis(c.Deadline), c.Node, c.ID, c.Version, tenant)
 	if err == nil {
 		c.Version++
@@ -83,7 +95,8 @@ func (s Commands) UpdateCommand(ctx context.Context, scope evcs.Scope, c *comman
 
 // OpenCommands lists the charger's commands whose outcome is awaited.
 func (s Commands) OpenCommands(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID) ([]*command.Command, error) {
-	return s.commands(ctx, scope, `c.charger_id = ? AND c.state IN ('PENDING', 'SENT', 'ACCEPTED') ORDER BY c.id`, charger)
+	return s.commands(ctx, scope, `c.charger_id = ? AND c.state IN ('PENDING', 'SENT', 'ACCEPTED')
+		AND (c.state <> 'ACCEPTED' OR c.type IN ('START', 'STOP', 'UPDATE_FIRMWARE')) ORDER BY c.id`, charger)
 }
 
 // DueCommands lists open commands of any tenant whose deadline has passed.

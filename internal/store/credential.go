@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -114,6 +115,31 @@ func (s IDTags) IDTag(ctx context.Context, scope evcs.Scope, id int64) (*station
 	cond, arg := scopeCond("tenant_id", scope)
 	return first(ctx, s.q, "read id tag", evcs.With(station.ErrTagNotFound, map[string]any{"idTagId": id}), scanIDTag,
 		`SELECT `+idTagColumns+` FROM id_tags WHERE id = ? AND deleted_at = 0 AND `+cond, id, arg)
+}
+
+// tail is a row with columns behind those that its reader knows.
+type tail struct {
+	row
+	more []any
+}
+
+func (t tail) Scan(dest ...any) error { return t.row.Scan(append(dest, t.more...)...) }
+
+// IDTagsSince implements station.Credentials.
+func (s IDTags) IDTagsSince(ctx context.Context, scope evcs.Scope, since time.Time) ([]station.ListedTag, error) {
+	cond, arg := scopeCond("tenant_id", scope)
+	var list []station.ListedTag
+	err := s.q.each(ctx, "list id tags for a charger", func(rows *sql.Rows) error {
+		var x station.ListedTag
+		var err error
+		if x.IDTag, err = scanIDTag(tail{rows, []any{&x.Deleted}}); err != nil {
+			return err
+		}
+		list = append(list, x)
+		return nil
+	}, `SELECT `+idTagColumns+`, deleted_at <> 0 FROM id_tags WHERE `+cond+` AND (deleted_at = 0 AND updated_at >= ? OR ? > 0 AND deleted_at >= ?) ORDER BY id`,
+		arg, evcs.Millis(since), evcs.Millis(since), evcs.Millis(since))
+	return list, err
 }
 
 // InsertIDTag implements station.Credentials.

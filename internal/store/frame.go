@@ -49,7 +49,7 @@ func (s Frames) FramePage(ctx context.Context, scope evcs.Scope, want FrameFilte
 // FrameCount is station.FrameCount.
 type FrameCount = station.FrameCount
 
-// FrameCounts counts the frames of a scope by protocol and type, and tells
+// FrameCounts counts the frames received in a scope by protocol and type, and tells
 // when the oldest came, in milliseconds.
 func (s Frames) FrameCounts(ctx context.Context, scope evcs.Scope) (counts []FrameCount, since int64, err error) {
 	in, tenant := scopeCond("tenant_id", scope)
@@ -62,16 +62,16 @@ func (s Frames) FrameCounts(ctx context.Context, scope evcs.Scope) (counts []Fra
 		}
 		counts = append(counts, c)
 		return err
-	}, `SELECT protocol, type, COUNT(*), MIN(at) FROM frames WHERE `+in+` GROUP BY protocol, type ORDER BY protocol, type`, tenant)
+	}, `SELECT protocol, type, COUNT(*), MIN(at) FROM frames WHERE NOT out AND `+in+` GROUP BY protocol, type ORDER BY protocol, type`, tenant)
 	return counts, since, err
 }
 
-// NewestFrame is the id of the charger's newest frame; zero when it has none.
+// NewestFrame is the id of the newest frame received of the charger; zero when it has none.
 func (s Frames) NewestFrame(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID) (int64, error) {
 	in, tenant := scopeCond("tenant_id", scope)
 	var id int64
 	err := s.q.one(ctx, "newest frame", nil, []any{&id},
-		`SELECT id FROM frames WHERE charger_id = ? AND `+in+` ORDER BY at DESC, id DESC LIMIT 1`, charger, tenant)
+		`SELECT id FROM frames WHERE charger_id = ? AND NOT out AND `+in+` ORDER BY at DESC, id DESC LIMIT 1`, charger, tenant)
 	return id, err
 }
 
