@@ -19,13 +19,13 @@ import (
 type wire struct {
 	t       *testing.T
 	conn    *websocket.Conn
-	asked   chan ask    // calls of the platform, in their order
+	asked   chan called    // calls of the platform, in their order
 	answers chan string // answers of the platform, in their order
 	writing sync.Mutex
 }
 
-// ask is a call of the platform.
-type ask struct{ id, action, payload string }
+// called is a call of the platform.
+type called struct{ id, action, payload string }
 
 // plugIn connects the yard's charger and reads until the connection ends.
 func (y *yard) plugIn(t *testing.T) *wire {
@@ -34,7 +34,7 @@ func (y *yard) plugIn(t *testing.T) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{t: t, conn: conn, asked: make(chan ask, 64), answers: make(chan string, 1024)}
+	w := &wire{t: t, conn: conn, asked: make(chan called, 64), answers: make(chan string, 1024)}
 	var reading sync.WaitGroup
 	reading.Go(w.read)
 	t.Cleanup(func() {
@@ -57,7 +57,7 @@ func (w *wire) read() {
 			return
 		}
 		if string(frame[0]) == "2" {
-			w.asked <- ask{strings.Trim(string(frame[1]), `"`), strings.Trim(string(frame[2]), `"`), string(frame[3])}
+			w.asked <- called{strings.Trim(string(frame[1]), `"`), strings.Trim(string(frame[2]), `"`), string(frame[3])}
 			continue
 		}
 		w.answers <- string(text)
@@ -105,19 +105,19 @@ func (w *wire) want(frame, answer string) {
 }
 
 // next is the next call of the platform.
-func (w *wire) next() ask {
+func (w *wire) next() called {
 	w.t.Helper()
 	select {
 	case a := <-w.asked:
 		return a
 	case <-time.After(10 * time.Second):
 		w.t.Fatal("the platform asks nothing")
-		return ask{}
+		return called{}
 	}
 }
 
 // reply answers a call of the platform.
-func (w *wire) reply(a ask, result string) { w.send(`[3,"` + a.id + `",` + result + `]`) }
+func (w *wire) reply(a called, result string) { w.send(`[3,"` + a.id + `",` + result + `]`) }
 
 const boot = `[2,"b","BootNotification",{"chargePointVendor":"V","chargePointModel":"M"}]`
 

@@ -39,7 +39,9 @@ func (p Devices) register(s *Server) {
 	}
 	registerPages(s, op("listConnections", "/api/protocol/connection", "Chargers connected to this node", "chargerId", "connectedSince"), p.connections)
 	registerPages(s, op("listRejections", "/api/protocol/rejection", "Refused devices, with the reason and what to change", "time"), p.rejections)
-	messages := op("listMessages", "/api/protocol/message", "Raw messages of a charger in both directions, secrets hidden. Heartbeats, and the routine answers to meter values and status reports, are not kept: the call is the evidence of its answer", "messageId", "time")
+	messages := op("listMessages", "/api/protocol/message", "Raw messages of a charger in both directions, secrets hidden", "messageId", "time")
+	messages.Description = "What the charger said is stored with its effect, what was said to it within a second after. Heartbeats, and the routine answers to " +
+		"meter values and status reports, are not kept: the call is the evidence of its answer."
 	messages.Errors = []evcs.Code{evcs.CodeChargerNotFound}
 	registerPages(s, messages, p.messages)
 }
