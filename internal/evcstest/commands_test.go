@@ -19,7 +19,7 @@ import (
 type wire struct {
 	t       *testing.T
 	conn    *websocket.Conn
-	asked   chan called    // calls of the platform, in their order
+	asked   chan called // calls of the platform, in their order
 	answers chan string // answers of the platform, in their order
 	writing sync.Mutex
 }
