@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"reflect"
 	"slices"
@@ -42,10 +40,6 @@ func (p DevicePort) register(s *Server) {
 // cloudMessage is the message of an operation of cloudcharge.
 type cloudMessage[T any] struct{ Body api.CloudRequest[T] }
 
-type cloudReply[T any] struct{ Body api.CloudAnswer[T] }
-
-var errNotHere = errors.New("served by the device listener")
-
 func cloud[In, Out any](s *Server, name, summary, description string, codes ...evcs.Code) {
 	op := operation{
 		ID: "cloudcharge." + name, Method: http.MethodPost, Path: "/api/cloudcharge/" + name, Group: "cloudcharge", Access: deviceOnly,
@@ -57,7 +51,7 @@ func cloud[In, Out any](s *Server, name, summary, description string, codes ...e
 	}
 	d := s.declare(op, inputOf[cloudMessage[In]](), outputOf[Out]())
 	s.alias(reflect.TypeFor[api.CloudFailure]())
-	schema := s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.CloudFailure](), true, "CloudFailure")
+	schema := s.doc.Components.Schemas.Schema(reflect.TypeFor[api.CloudFailure](), true, "CloudFailure")
 	d.huma.Responses = make(map[string]*huma.Response)
 	for status, codes := range cloudStatuses(d) {
 		slices.Sort(codes)
@@ -65,7 +59,7 @@ func cloud[In, Out any](s *Server, name, summary, description string, codes ...e
 			Description: "errorCode " + codeWords(codes), Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
 		}
 	}
-	huma.Register(s.api, d.huma, func(context.Context, *cloudMessage[In]) (*cloudReply[Out], error) { return nil, errNotHere })
+	s.describe(d, reflect.TypeFor[api.CloudAnswer[Out]]())
 }
 
 // cloudStatuses is codesByStatus as the device listener answers: a disabled
@@ -109,5 +103,5 @@ func ocppPath(s *Server) {
 		"401": text("Wrong credential"), "403": text("The charger, its tenant or the address is blocked"),
 		"404": text("Unknown charge point"), "429": text("Too many failed handshakes"), "503": text("Stopping, or the store is not reachable"),
 	}
-	huma.Register(s.api, d.huma, func(context.Context, *in) (*struct{}, error) { return nil, errNotHere })
+	s.describe(d, nil)
 }

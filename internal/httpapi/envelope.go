@@ -2,12 +2,9 @@ package httpapi
 
 import (
 	"net/http"
-	"reflect"
 	"strings"
 
 	"golang.org/x/text/language"
-
-	"github.com/evcs/evcs/internal/api"
 )
 
 // words is a text in both languages of the contract.
@@ -43,16 +40,6 @@ func successText(op *operation) words {
 	case saidByMethod, done:
 	}
 	return words{"操作成功", "Done"}
-}
-
-func envelope[Out any](x *exchange, data *Out) api.Envelope[*Out] {
-	if v := reflect.ValueOf(data); data != nil && v.Elem().Kind() == reflect.Slice && v.Elem().IsNil() {
-		v.Elem().Set(reflect.MakeSlice(v.Elem().Type(), 0, 0)) // a list is never null
-	}
-	return api.Envelope[*Out]{
-		Code: api.CodeOK, Message: successText(&x.op.operation).in(x.english), Data: data,
-		Timestamp: api.At(x.s.cfg.Clock.Now()), TraceID: x.trace,
-	}
 }
 
 // prefersEnglish reads Accept-Language; Chinese unless English is preferred.

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -39,9 +37,6 @@ type failure struct {
 
 // Error implements error.
 func (f *failure) Error() string { return f.code.Name() }
-
-// GetStatus implements huma.StatusError.
-func (f *failure) GetStatus() int { return f.status }
 
 // MarshalJSON writes the envelope.
 func (f *failure) MarshalJSON() ([]byte, error) { return json.Marshal(f.body) }
@@ -117,33 +112,6 @@ func quantities(data map[string]any) map[string]any {
 		}
 	}
 	return worded
-}
-
-// humaFailure words what the library refuses: 9400 with every fault, ours and
-// its own.
-func humaFailure(x *exchange, status int, msg string, errs []error) huma.StatusError {
-	if x == nil {
-		return &failure{status: status, code: evcs.CodeInternalError}
-	}
-	for _, err := range errs {
-		if f, ok := errors.AsType[*failure](err); ok {
-			return f
-		}
-	}
-	if status >= http.StatusInternalServerError {
-		return x.fail(x.r.Context(), errors.Join(errs...))
-	}
-	for _, err := range errs {
-		if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-			x.addFault(d.Location, d.Message)
-		} else if err != nil {
-			x.addFault("", err.Error())
-		}
-	}
-	if len(x.found) == 0 {
-		x.addFault("body", msg)
-	}
-	return x.fail(x.r.Context(), x.faults())
 }
 
 // addFault collects a fault of the request. location is huma's, such as

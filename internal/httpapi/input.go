@@ -44,7 +44,7 @@ func (Opt[T]) Schema(r huma.Registry) *huma.Schema {
 	return &s
 }
 
-// Receiver is where huma puts the parsed value.
+// Receiver is where the parsed value goes.
 func (o *Opt[T]) Receiver() reflect.Value {
 	if _, ok := any(o.Value).(api.Flag); ok {
 		return reflect.ValueOf(&o.flag).Elem()
@@ -127,14 +127,10 @@ type pagedInput interface{ pagingInput() *Paging }
 
 func (p *Paging) pagingInput() *Paging { return p }
 
-// Resolve implements huma.Resolver: what one parameter cannot say by itself.
-func (p *Paging) Resolve(ctx huma.Context) []error {
-	x := exchangeOf(ctx.Context())
+// resolve checks what one parameter cannot say by itself.
+func (p *Paging) resolve(x *exchange) {
 	_, p.keyset = x.query["cursor"]
-	var errs []error
-	add := func(field, message string) {
-		errs = append(errs, &huma.ErrorDetail{Location: "query." + field, Message: message})
-	}
+	add := func(field, message string) { x.addFault("query."+field, message) }
 	if p.keyset && (p.Page.Set || p.Current.Set) {
 		add("cursor", "must not be used together with page")
 	}
@@ -145,7 +141,6 @@ func (p *Paging) Resolve(ctx huma.Context) []error {
 		add("current", "must equal page when both are given")
 	}
 	p.sorts = p.readSort(x, add)
-	return errs
 }
 
 func (p *Paging) readSort(x *exchange, add func(field, message string)) []evcs.Sort {

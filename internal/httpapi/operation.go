@@ -17,9 +17,6 @@
 //		ChargerID evcs.ChargerID `path:"chargerId"` // ids are checked: positive integers
 //	}
 //
-//	// An In may embed exported types; one that is not exported may hold path
-//	// parameters only.
-//
 //	func (c Chargers) register(s *Server) {
 //		register(s, operation{
 //			ID: "getCharger", Method: http.MethodGet, Path: "/api/charger/{chargerId}", Group: "charger",
@@ -75,8 +72,6 @@ import (
 	"context"
 	"net/http"
 	"reflect"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
@@ -148,11 +143,6 @@ type operation struct {
 // Null is the Out of an operation that returns no data; return nil, nil.
 type Null struct{}
 
-// output is what huma sees of every enveloped answer.
-type output[Out any] struct {
-	Body api.Envelope[*Out]
-}
-
 // Part is a group of operations: the exported structs of this package.
 type Part interface{ register(s *Server) }
 
@@ -171,23 +161,20 @@ func register[In, Out any](s *Server, op operation, handle func(context.Context,
 
 func registerOne[In, Out any](s *Server, op operation, handle func(context.Context, *evcs.Actor, *In) (*Out, error)) {
 	d := s.declare(op, inputOf[In](), outputOf[Out]())
-	huma.Register(s.api, d.huma, func(ctx context.Context, in *In) (*output[Out], error) {
-		x := exchangeOf(ctx)
-		x.fillHidden(reflect.ValueOf(in).Elem())
-		if err := x.faults(); err != nil {
-			return nil, x.fail(ctx, err)
-		}
-		if p, ok := any(in).(pagedInput); ok {
+	s.describe(d, reflect.TypeFor[api.Envelope[*Out]]())
+	s.enveloped(d, func(ctx context.Context, a *evcs.Actor, in any) (any, error) {
+		return handle(ctx, a, in.(*In)) //nolint:errcheck,forcetypeassert // offer made it of this type
+	})
+}
+
+// enveloped offers an operation that answers in the envelope.
+func (s *Server) enveloped(d *declared, handle handler) {
+	s.offer(d, func(ctx context.Context, x *exchange, in any) {
+		if p, ok := in.(pagedInput); ok {
 			p.pagingInput().x = x
 		}
-		if t, ok := any(in).(targetedInput); ok {
-			t.targetInput().x = x
-		}
 		data, err := handle(ctx, x.actor, in)
-		if err != nil {
-			return nil, x.fail(ctx, err)
-		}
-		return &output[Out]{Body: envelope(x, data)}, nil
+		x.reply(ctx, data, err)
 	})
 }
 

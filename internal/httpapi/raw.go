@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"reflect"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -20,11 +18,6 @@ type Reply struct {
 	Address string
 }
 
-// rawOutput tells huma that the answer has been written.
-type rawOutput struct {
-	Body func(huma.Context)
-}
-
 // registerRaw declares an operation without envelope; op.Content is the media
 // type of its answer. handle writes the answer, or returns an error before it
 // has written anything, which is then answered as every failure is.
@@ -36,23 +29,17 @@ func registerRaw[In any](s *Server, op operation, handle func(context.Context, *
 			own.ID = aliasID(op, path)
 		}
 		d := s.declare(own, inputOf[In](), outputOf[Null]())
-		huma.Register(s.api, d.huma, func(ctx context.Context, in *In) (*rawOutput, error) {
-			x := exchangeOf(ctx)
-			x.fillHidden(reflect.ValueOf(in).Elem())
-			if err := x.faults(); err != nil {
-				return nil, x.fail(ctx, err)
-			}
-			if t, ok := any(in).(targetedInput); ok {
-				t.targetInput().x = x
-			}
-			err := handle(ctx, x.actor, in, Reply{ResponseWriter: x.w, Request: x.r, English: x.english, Address: x.address})
-			if err != nil && !x.status.written {
-				return nil, x.fail(ctx, err)
-			}
-			if err != nil {
+		s.describe(d, reflect.TypeFor[Null]())
+		s.offer(d, func(ctx context.Context, x *exchange, in any) {
+			input := in.(*In) //nolint:errcheck,forcetypeassert // offer made it of this type
+			err := handle(ctx, x.actor, input, Reply{ResponseWriter: x.w, Request: x.r, English: x.english, Address: x.address})
+			switch {
+			case err == nil:
+			case !x.status.written:
+				x.answer(x.fail(ctx, err))
+			default:
 				x.note(ctx, evcs.CodeInternalError, err)
 			}
-			return &rawOutput{Body: func(huma.Context) {}}, nil
 		})
 	}
 }

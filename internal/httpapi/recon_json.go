@@ -221,7 +221,7 @@ func (p Recon) upload(ctx context.Context, a *evcs.Actor, _ *struct{}, out Reply
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(envelope(exchangeOf(ctx), &answer))
+	text, err := json.Marshal(exchangeOf(ctx).succeed(&answer))
 	if err != nil {
 		return err
 	}

@@ -20,26 +20,19 @@ func inputOf[In any]() reflect.Type { return reflect.TypeFor[In]() }
 
 func outputOf[Out any]() reflect.Type { return reflect.TypeFor[Out]() }
 
-// humaConfig switches off everything of the library that the contract words
-// otherwise.
-func humaConfig(version string) huma.Config {
+// newDocument is a document without operations.
+func newDocument(version string) *huma.OpenAPI {
 	if version == "" {
 		version = "1"
 	}
-	return huma.Config{
-		OpenAPI: &huma.OpenAPI{
-			OpenAPI: "3.1.0",
-			Info: &huma.Info{
-				Title: "EVCS", Version: version, Description: introduction,
-			},
-			Servers: []*huma.Server{{URL: "/", Description: "本机 REST 监听端口 / the REST listener this document came from"}},
-			Components: &huma.Components{
-				Schemas:         huma.NewMapRegistry(schemaPrefix, schemaName),
-				SecuritySchemes: securitySchemes(),
-			},
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info:    &huma.Info{Title: "EVCS", Version: version, Description: introduction},
+		Servers: []*huma.Server{{URL: "/", Description: "本机 REST 监听端口 / the REST listener this document came from"}},
+		Components: &huma.Components{
+			Schemas:         huma.NewMapRegistry(schemaPrefix, schemaName),
+			SecuritySchemes: securitySchemes(),
 		},
-		Formats:       map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
-		DefaultFormat: "application/json",
 	}
 }
 
@@ -81,7 +74,7 @@ func (s *Server) aliasBelow(t reflect.Type, seen map[reflect.Type]bool) {
 		s.aliasBelow(t.Elem(), seen)
 		return
 	}
-	registry := s.api.OpenAPI().Components.Schemas
+	registry := s.doc.Components.Schemas
 	switch v := reflect.Zero(t).Interface().(type) {
 	case elementTyped:
 		s.aliasBelow(v.Elem(), seen)
@@ -121,7 +114,7 @@ func (s *Server) humaOperation(d *declared) huma.Operation {
 	op := huma.Operation{
 		OperationID: d.ID, Method: d.Method, Path: d.Path, Summary: d.Summary, Tags: []string{d.Group},
 		Metadata: map[string]any{metaKey: d}, Responses: s.responses(d), Extensions: map[string]any{},
-		Description: d.Description, BodyReadTimeout: -1, MaxBodyBytes: -1, Parameters: s.hiddenParams(d.hidden),
+		Description: d.Description, BodyReadTimeout: -1, MaxBodyBytes: -1,
 	}
 	eitherBearer := []map[string][]string{{"bearerAuth": {}}, {"apiKey": {}}}
 	switch d.Access {
@@ -185,7 +178,7 @@ func codesByStatus(d *declared) map[int][]evcs.Code {
 // responses are the answers that are not the library's own: the failures are
 // worded when the document is written.
 func (s *Server) responses(d *declared) map[string]*huma.Response {
-	schema := s.api.OpenAPI().Components.Schemas
+	schema := s.doc.Components.Schemas
 	s.alias(reflect.TypeFor[api.Failure]())
 	schema.RegisterTypeAlias(reflect.TypeFor[failure](), reflect.TypeFor[api.Failure]())
 	ref := schema.Schema(reflect.TypeFor[api.Failure](), true, "Failure")
@@ -209,7 +202,7 @@ func (s *Server) responses(d *declared) map[string]*huma.Response {
 // finishSchemas says in the document which fields may be null: pointers that
 // are always present, and those that a PUT may clear. Path ids are positive.
 func (s *Server) finishSchemas() {
-	registry := s.api.OpenAPI().Components.Schemas
+	registry := s.doc.Components.Schemas
 	for name, schema := range registry.Map() {
 		if t := registry.TypeFromRef(schemaPrefix + name); t != nil && t.Kind() == reflect.Struct {
 			finishFields(schema, t)
@@ -228,7 +221,7 @@ func (s *Server) finishSchemas() {
 
 // parametersOf are the parameters of an operation as the document has them.
 func (s *Server) parametersOf(d *declared) []*huma.Param {
-	item := s.api.OpenAPI().Paths[d.Path]
+	item := s.doc.Paths[d.Path]
 	if item == nil {
 		return nil
 	}

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humamux"
 	"github.com/gorilla/mux"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -89,7 +88,7 @@ type Server struct {
 	cfg        Config
 	router     *mux.Router
 	segments   map[string]*mux.Router // by first path segment
-	api        huma.API
+	doc        *huma.OpenAPI
 	operations []*declared
 	pending    []route // declared, not yet on the router
 	limits     limits
@@ -104,15 +103,16 @@ type declared struct {
 	body   *shape // nil: no Body field
 	ignore *shape // read-only fields, may be nil
 	params map[string]param
-	hidden []hiddenPath
 	raw    bool // the handler reads the body by itself
+	// binding is how In is filled.
+	binding binding
 }
 
 // New makes the handler of everything that parts declare.
 func New(cfg Config) *Server {
 	takeOverHuma()
 	s := &Server{cfg: cfg, router: mux.NewRouter().UseEncodedPath(), segments: make(map[string]*mux.Router)}
-	s.api = huma.NewAPI(humaConfig(cfg.Version), adapter{s})
+	s.doc = newDocument(cfg.Version)
 	s.limits = newLimits(cfg.Limits)
 	for _, part := range cfg.Parts {
 		part.register(s)
@@ -136,22 +136,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 // Handle adds a route that is no operation of the document.
 func (s *Server) Handle(path string, h http.Handler) {
 	s.router.Handle(path, h).Methods(http.MethodGet)
-}
-
-// adapter lets huma register on the router. Each operation goes under a
-// subrouter of its first two segments, because mux tries its routes one after
-// the other.
-type adapter struct{ s *Server }
-
-// Handle implements huma.Adapter.
-func (a adapter) Handle(op *huma.Operation, handler func(huma.Context)) {
-	d, ok := op.Metadata[metaKey].(*declared)
-	if !ok || d.Access == deviceOnly {
-		return
-	}
-	a.s.pending = append(a.s.pending, route{op.Path, op.Method, a.s.serve(d, func(w http.ResponseWriter, r *http.Request) {
-		handler(humamux.NewContext(op, r, w))
-	})})
 }
 
 // route is a path of an operation.
@@ -184,9 +168,8 @@ func rank(path string) []int {
 	return ranks
 }
 
-// ServeHTTP implements huma.Adapter.
-func (a adapter) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.s.ServeHTTP(w, r) }
-
+// routes is the subrouter of a path's first two segments: mux tries its routes
+// one after the other.
 func (s *Server) routes(path string) *mux.Router {
 	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 3)
 	prefix := "/" + parts[0]
@@ -208,23 +191,15 @@ func underPrefix(prefix string) mux.MatcherFunc {
 
 const metaKey = "declared"
 
-// takeOverHuma sets the library's process-wide switches once.
-var takeOverHuma = sync.OnceFunc(func() {
-	huma.DefaultArrayNullable = false
-	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
-		return humaFailure(nil, status, msg, errs)
-	}
-	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
-		return humaFailure(exchangeOf(ctx.Context()), status, msg, errs)
-	}
-})
+// takeOverHuma sets the library's process-wide switch once.
+var takeOverHuma = sync.OnceFunc(func() { huma.DefaultArrayNullable = false })
 
 // declare checks a declaration, reads its types and words it for huma.
 func (s *Server) declare(op operation, in, out reflect.Type) *declared {
 	d := &declared{operation: op}
 	s.alias(in)
 	s.alias(out)
-	d.params, d.hidden = paramsOf(in), hiddenPaths(in, nil, false)
+	d.params = paramsOf(in)
 	if f, ok := in.FieldByName("Body"); ok {
 		d.body = shapeOf(f.Type)
 	}
@@ -233,6 +208,7 @@ func (s *Server) declare(op operation, in, out reflect.Type) *declared {
 	}
 	d.raw = op.Content != "" && d.body == nil
 	d.huma = s.humaOperation(d)
+	s.bind(d, in)
 	s.operations = append(s.operations, d)
 	return d
 }

@@ -17,7 +17,7 @@ type node = map[string]any
 
 // tree is the document of everything.
 func (s *Server) tree() (node, error) {
-	text, err := s.api.OpenAPI().MarshalJSON()
+	text, err := s.doc.MarshalJSON()
 	if err != nil {
 		return nil, fmt.Errorf("write the document: %w", err)
 	}
