@@ -250,46 +250,82 @@ func (c *clerks) die(ctx context.Context, s *summary, within time.Duration) func
 	}
 }
 
+// sight is what a run of a day shows.
+type sight struct {
+	api.ReconResult
+	differences map[string]int
+}
+
+func (c *clerks) see(ctx context.Context, day string, force bool) (sight, error) {
+	r, err := c.execute(ctx, day, force)
+	if err != nil {
+		return sight{}, err
+	}
+	found, err := c.found(ctx, r.BatchID)
+	return sight{r, found}, err
+}
+
+// look runs a day twice: it has the money of the receipts, and the second run
+// shows what the first did.
+func (c *clerks) look(ctx context.Context, day string) error {
+	first, err := c.see(ctx, day, true)
+	if err != nil {
+		return err
+	}
+	if want := c.t.till.byDay()[day]; int64(first.SystemTotalAmount) != want {
+		c.t.faulty.add(wrongMoney, "%s: the platform counts %s, the customers %s", day, first.SystemTotalAmount, api.Money(want))
+	}
+	second, err := c.see(ctx, day, false)
+	if err == nil {
+		c.same(day, first, second)
+	}
+	return err
+}
+
+// same holds two runs over the same rows against each other.
+func (c *clerks) same(day string, a, b sight) {
+	if a.TotalCount != b.TotalCount || a.MatchedCount != b.MatchedCount || a.SystemTotalAmount != b.SystemTotalAmount || a.Counts != b.Counts {
+		c.t.faulty.add(wrongDay, "%s: run %d counts %d, %d matched, %s, %+v; run %d %d, %d, %s, %+v", day, a.RunNo, a.TotalCount,
+			a.MatchedCount, a.SystemTotalAmount, a.Counts, b.RunNo, b.TotalCount, b.MatchedCount, b.SystemTotalAmount, b.Counts)
+	}
+	for key, n := range b.differences {
+		switch was := a.differences[key]; {
+		case was == 0:
+			c.t.faulty.add(wrongDay, "%s: difference %s was not there before the kill", day, key)
+		case n > was:
+			c.t.faulty.add(doubled, "%s: difference %s is there %d times, before the kill %d times", day, key, n, was)
+		}
+	}
+	for key := range a.differences {
+		if b.differences[key] == 0 {
+			c.t.faulty.add(wrongDay, "%s: difference %s is gone after the kill", day, key)
+		}
+	}
+}
+
 // rerun kills evcsd during runs of a day. Every run after that has the figures
 // of the first, and the same differences.
 func (c *clerks) rerun(ctx context.Context, s *summary, day string, deaths int) error {
+	if err := c.look(ctx, day); err != nil {
+		return err
+	}
 	began := probe.Monotonic()
-	first, err := c.execute(ctx, day, true)
+	first, err := c.see(ctx, day, true)
 	if err != nil {
 		return err
 	}
 	took := probe.Monotonic() - began
-	want := c.t.till.byDay()[day]
-	if int64(first.SystemTotalAmount) != want {
-		c.t.faulty.add(wrongMoney, "%s: the platform counts %s, the customers %s", day, first.SystemTotalAmount, api.Money(want))
-	}
-	before, err := c.found(ctx, first.BatchID)
-	if err != nil {
-		return err
-	}
 	for range deaths {
 		wait := c.die(ctx, s, took)
 		_, err := c.execute(ctx, day, true)
 		if waited := wait(); waited != nil || err != nil {
 			return errors.Join(err, waited)
 		}
-		r, err := c.execute(ctx, day, false)
+		after, err := c.see(ctx, day, false)
 		if err != nil {
 			return err
 		}
-		if r.TotalCount != first.TotalCount || r.MatchedCount != first.MatchedCount || r.SystemTotalAmount != first.SystemTotalAmount || r.Counts != first.Counts {
-			c.t.faulty.add(wrongDay, "%s: run %d counts %d, %d matched, %s, %+v; run %d %d, %d, %s, %+v", day, first.RunNo, first.TotalCount,
-				first.MatchedCount, first.SystemTotalAmount, first.Counts, r.RunNo, r.TotalCount, r.MatchedCount, r.SystemTotalAmount, r.Counts)
-		}
-		after, err := c.found(ctx, r.BatchID)
-		if err != nil {
-			return err
-		}
-		for key, n := range after {
-			if before[key] != n {
-				c.t.faulty.add(doubled, "%s: difference %s is there %d times, before the kill %d times", day, key, n, before[key])
-			}
-		}
+		c.same(day, first, after)
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func parse(args []string, dsn string, errOut io.Writer) (options, error) {
 	f.IntVar(&o.full, "full", 0, "how often the store of SQLite is full for a while, under load")
 	f.IntVar(&o.chargers, "chargers", 200, "simulated chargers")
 	f.IntVar(&o.cloud, "cloud", -1, "how many of them speak cloudcharge instead of OCPP; -1 is a quarter")
-	f.IntVar(&o.customers, "customers", 16, "paying customers at once")
+	f.IntVar(&o.customers, "customers", 32, "paying customers at once")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of cars, faults and kills")
 	f.IntVar(&o.speed, "speed", 60, "simulated seconds per real second")
 	f.StringVar(&o.faults, "faults", usualFaults, "faults of the chargers; none that falsify figures")

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/evcs/evcs/bench/probe"
+	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/chargersim"
 	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/evcs"
@@ -347,15 +348,22 @@ func (w *world) reconcile(path string) any {
 		return nil
 	case path == "execute":
 		w.runs++
-		return record{
+		run := record{
 			"batchId": 1, "runNo": w.runs, "status": "SUCCESS", "totalCount": len(w.payments) + len(w.refunds), "matchedCount": len(w.payments) + len(w.refunds),
 			"systemTotalAmount": fenJSON(paid - back), "counts": record{},
 		}
+		if w.wrong != nil {
+			return w.wrong("run", []record{run})[0]
+		}
+		return run
 	case path == "batch/1/close":
 		w.closed = true
 		return proof
 	case path == "batch/1/proof":
 		return proof
+	}
+	if w.wrong != nil {
+		return record{"records": w.wrong("differences", []record{})}
 	}
 	return record{"records": []record{}}
 }
@@ -487,6 +495,70 @@ func TestEveryLossIsFound(t *testing.T) {
 	} {
 		if found := strings.Join(look(t, w, tor, test.wrong), "\n"); !strings.Contains(found, test.want) {
 			t.Errorf("%s: found %q, want %q in it", name, found, test.want)
+		}
+	}
+}
+
+// TestAWrongDayIsFound breaks the reconciliation in every way the clerks are
+// there to find.
+func TestAWrongDayIsFound(t *testing.T) {
+	t.Parallel()
+	set := func(list, field string, value any) func(string, []record) []record {
+		return func(name string, records []record) []record {
+			if name == list {
+				records[0][field] = value
+			}
+			return records
+		}
+	}
+	row := record{"differenceId": 7, "batchId": 1, "kind": "CHANNEL_ONLY", "state": "OPEN", "direction": "PAY", "tradeNo": "T"}
+	for name, test := range map[string]struct {
+		wrong func(string, []record) []record
+		want  kind
+	}{
+		"right":              {nil, ""},
+		"a second batch":     {set("run", "batchId", 2), doubled},
+		"a run is forgotten": {set("run", "runNo", 1), movedBack},
+		"a run changes": {func(name string, r []record) []record {
+			return set("run", "totalCount", 99)(name, set("run", "runNo", 5)(name, r))
+		}, changed},
+		"the money differs":  {set("run", "systemTotalAmount", fenJSON(1)), wrongMoney},
+		"a difference twice": {func(name string, r []record) []record { return append(r, row, row) }, doubled},
+		"a review is lost":   {func(name string, r []record) []record { return append(r, row) }, lostReview},
+		"an invented row":    {func(name string, r []record) []record { return append(r, row) }, wrongDay},
+	} {
+		w := newWorld(t.Error)
+		srv := httptest.NewServer(w)
+		t.Cleanup(srv.Close)
+		tor := &torture{clock: evcs.SystemClock{}, log: t.Output(), till: &till{}}
+		c := &clerks{t: tor, maker: probe.NewClient(srv.URL, 1), days: map[string]api.ReconResult{}, reviews: map[int64]string{7: "RESOLVED"}}
+		tor.clerks = c
+		c.days["day"] = api.ReconResult{BatchID: 1, RunNo: 5}
+		w.runs = 5
+		if test.want == "" {
+			c.reviews = nil
+		}
+		w.wrong = test.wrong
+		if name == "an invented row" { // not there in the first look of the re-run
+			looks := 0
+			w.wrong = func(list string, r []record) []record {
+				if list != "differences" {
+					return r
+				}
+				if looks++; looks == 1 {
+					return r
+				}
+				return test.wrong(list, r)
+			}
+		}
+		v := &verifier{torture: tor, s: &summary{}}
+		for _, err := range []error{c.look(t.Context(), "day"), v.compareReviews(t.Context())} {
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if got := tor.faulty.kinds; len(got) > 0 != (test.want != "") || test.want != "" && got[test.want] == 0 {
+			t.Errorf("%s: found %v, want %q", name, tor.faulty.texts, test.want)
 		}
 	}
 }

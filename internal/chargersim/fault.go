@@ -26,7 +26,8 @@ const (
 	FaultDuplicate Fault = "duplicate"
 	// FaultReorder lets a later transaction message overtake an earlier one.
 	FaultReorder Fault = "reorder"
-	// FaultPipeline sends a second message before the first is answered.
+	// FaultPipeline sends a second message before the first is answered, OCPP
+	// only.
 	FaultPipeline Fault = "pipeline"
 	// FaultClock1970 sets the clock to 1970 until the server tells the time.
 	FaultClock1970 Fault = "clock-1970"

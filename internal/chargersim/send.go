@@ -249,7 +249,9 @@ func (u *unit) suffer(m *message, f Fault, now time.Time) bool {
 	case FaultDuplicate:
 		m.again = true
 	case FaultPipeline:
-		u.window = 2
+		if u.conf.Protocol == OCPP16 { // requests of their own would overtake each other
+			u.window = 2
+		}
 	case FaultStopTwice:
 		m.behind = append(m.behind, u.again(m))
 	case FaultStartStatus:
