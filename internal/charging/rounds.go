@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/evcs/evcs/internal/command"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -188,6 +190,9 @@ func (e *Engine) overdue(ctx context.Context) error {
 	return failed
 }
 
+// recovering is how many chargers are put in order at once: they share commits.
+const recovering = 128
+
 // Recover puts the store in order after a restart of this node: commands that
 // were on the wire have no answer coming, and no charger is connected yet.
 // Open orders and sessions stay as they are.
@@ -197,32 +202,42 @@ func (e *Engine) Recover(ctx context.Context) error {
 		return err
 	}
 	now := e.Clock.Now()
-	var failed error
-	for _, h := range list {
-		failed = errors.Join(failed, e.act(ctx, place{h.Tenant, h.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
-			open, err := tx.Commands().OpenCommands(ctx, s.scope(), h.Charger)
-			if err != nil {
+	results := make([]error, len(list))
+	var group errgroup.Group
+	group.SetLimit(recovering)
+	for i, h := range list {
+		group.Go(func() error {
+			results[i] = e.recoverCharger(ctx, h, now)
+			return nil
+		})
+	}
+	return errors.Join(append(results, group.Wait())...)
+}
+
+func (e *Engine) recoverCharger(ctx context.Context, h order.Heard, now time.Time) error {
+	err := e.act(ctx, place{h.Tenant, h.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
+		open, err := tx.Commands().OpenCommands(ctx, s.scope(), h.Charger)
+		if err != nil {
+			return err
+		}
+		for _, c := range open {
+			if c.Node != e.Node || c.State != command.Sent || c.AwaitsSession() || !c.Expire("evcsd was restarted", now) {
+				continue // a start or stop may still be confirmed by the session's event
+			}
+			if err := s.saveCommand(ctx, tx, c, now); err != nil {
 				return err
 			}
-			for _, c := range open {
-				if c.Node != e.Node || c.State != command.Sent || c.AwaitsSession() || !c.Expire("evcsd was restarted", now) {
-					continue // a start or stop may still be confirmed by the session's event
-				}
-				if err := s.saveCommand(ctx, tx, c, now); err != nil {
-					return err
-				}
+		}
+		if s.charger.Connected && s.charger.Node == e.Node {
+			s.charger.Connected, s.charger.ConnectedSince = false, time.Time{}
+			if err := tx.Stations().UpdateCharger(ctx, s.scope(), s.charger); err != nil {
+				return err
 			}
-			if s.charger.Connected && s.charger.Node == e.Node {
-				s.charger.Connected, s.charger.ConnectedSince = false, time.Time{}
-				if err := tx.Stations().UpdateCharger(ctx, s.scope(), s.charger); err != nil {
-					return err
-				}
-			}
-			return nil
-		}))
-		e.mu.Lock()
-		e.gone[h.Charger] = order.Heard{Tenant: h.Tenant, Charger: h.Charger, At: now}
-		e.mu.Unlock()
-	}
-	return failed
+		}
+		return nil
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.gone[h.Charger] = order.Heard{Tenant: h.Tenant, Charger: h.Charger, At: now}
+	return err
 }
