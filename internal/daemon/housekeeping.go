@@ -12,10 +12,8 @@ import (
 
 const (
 	pruneBatch = 1000
-	// keepFrames and keepSamples are how long raw evidence and readings stay.
-	keepReplies = 8 * 24 * time.Hour
-	keepFrames  = 180 * 24 * time.Hour
-	keepSamples = 2 * 365 * 24 * time.Hour
+	// keepReplies is how long the answer to a device's request is repeated (§16.1).
+	keepReplies = 72 * time.Hour
 )
 
 // housekeeping are the jobs that keep the store from growing for ever.
@@ -40,7 +38,6 @@ func (d *Daemon) housekeeping() []jobs.Job {
 			n, err := d.db.Idempotency(d.opt.Clock, d.node()).Prune(ctx, pruneBatch)
 			return int(n), err
 		}},
-		{Name: "prune frames", Every: time.Hour, Full: pruneBatch, Run: prune(keepFrames, (*store.Tx).PruneFrames)},
-		{Name: "prune samples", Every: time.Hour, Full: pruneBatch, Run: prune(keepSamples, (*store.Tx).PruneSamples)},
+		{Name: "tenants' retention", Every: time.Hour, Run: d.retain},
 	}
 }

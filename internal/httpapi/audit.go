@@ -155,5 +155,5 @@ func (p Audit) verify(ctx context.Context, a *evcs.Actor, in *struct{ Target }) 
 	if err != nil {
 		return nil, err
 	}
-	return &api.AuditVerification{Rows: v.Rows, OK: v.FirstBroken == 0, FirstBrokenID: idOrNil(v.FirstBroken)}, nil
+	return &api.AuditVerification{Rows: v.Rows, OK: v.OK(), FirstBrokenID: idOrNil(v.FirstBroken)}, nil
 }

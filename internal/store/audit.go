@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/tenant"
@@ -137,40 +139,77 @@ func (s AuditTrail) CrossLayer(ctx context.Context, scope evcs.Scope, want tenan
 	return list, err
 }
 
-// Verify walks the chains of the operator tenants of scope. It finds changed
-// and missing rows, and rows cut off at the end.
+// Verify walks the chains of the operator tenants of scope, each from its
+// anchor on. It finds changed and missing rows, and rows cut off at the end.
 func (s AuditTrail) Verify(ctx context.Context, scope evcs.Scope) (tenant.Verification, error) {
-	var v tenant.Verifier
-	var f filter
-	f.scope("r.operator_tenant_id", scope)
-	ends := make(map[evcs.TenantID]int64)
-	err := s.q.each(ctx, "verify audit rows", func(rows *sql.Rows) error {
-		a, details, err := scanAudit(rows)
-		if err == nil {
-			v.Add(&a, details)
-			ends[a.OperatorTenant] = a.ID
+	for range attempts {
+		begins, err := s.anchors(ctx, scope)
+		if err != nil {
+			return tenant.Verification{}, err
 		}
+		found, err := s.walk(ctx, scope, begins)
+		if err != nil || found.OK() {
+			return found, err
+		}
+		now, err := s.anchors(ctx, scope)
+		if err != nil || maps.Equal(begins, now) {
+			return found, err
+		} // retention was at work meanwhile
+	}
+	return tenant.Verification{}, fmt.Errorf("verify audit rows: %w", evcs.ErrStale)
+}
+
+// walk checks the rows behind the anchors. The ends are read first: what is
+// added meanwhile is only more.
+func (s AuditTrail) walk(ctx context.Context, scope evcs.Scope, begins map[evcs.TenantID]anchor) (tenant.Verification, error) {
+	var v tenant.Verifier
+	for t, a := range begins {
+		v.Anchor(t, a.no, a.hash)
+	}
+	ends := make(map[evcs.TenantID]int64)
+	var f filter
+	f.scope("t.id", scope)
+	err := s.q.each(ctx, "read audit ends", func(rows *sql.Rows) error {
+		var t evcs.TenantID
+		var next int64
+		err := rows.Scan(&t, &next)
+		ends[t] = next - 1
 		return err
-	}, `SELECT `+auditColumns+` FROM audit r`+f.where()+` ORDER BY r.operator_tenant_id, r.chain_no`, f.args...)
+	}, `SELECT t.id, s.next FROM tenants t JOIN sequences s ON s.name = 'audit/' || CAST(t.id AS TEXT)`+f.where(), f.args...)
 	if err != nil {
 		return tenant.Verification{}, err
 	}
-	return s.checkEnds(ctx, v.Result(), ends)
+	f = filter{}
+	f.scope("r.operator_tenant_id", scope)
+	err = s.q.each(ctx, "verify audit rows", func(rows *sql.Rows) error {
+		a, details, err := scanAudit(rows)
+		if err == nil {
+			v.Add(&a, details)
+		}
+		return err
+	}, `SELECT `+auditColumns+` FROM audit r`+f.where()+` ORDER BY r.operator_tenant_id, r.chain_no`, f.args...)
+	for _, t := range slices.Sorted(maps.Keys(ends)) {
+		v.End(t, ends[t])
+	}
+	return v.Result(), err
 }
 
-// checkEnds compares the last row of each chain with the counter of the chain.
-func (s AuditTrail) checkEnds(ctx context.Context, found tenant.Verification, ends map[evcs.TenantID]int64) (tenant.Verification, error) {
-	for t, last := range ends {
-		var cut bool
-		err := s.q.one(ctx, "check audit end", nil, []any{&cut}, `
-			SELECT s.next - 1 > r.chain_no FROM sequences s JOIN audit r ON r.id = ? AND r.operator_tenant_id = ? WHERE s.name = ?`,
-			last, t, auditSequence(t))
-		if err != nil {
-			return found, err
-		}
-		if cut && found.FirstBroken == 0 {
-			found.FirstBroken = last
-		}
-	}
-	return found, nil
+// anchor is where the kept part of a chain begins.
+type anchor struct {
+	no   int64
+	hash string
+}
+
+func (s AuditTrail) anchors(ctx context.Context, scope evcs.Scope) (map[evcs.TenantID]anchor, error) {
+	found := make(map[evcs.TenantID]anchor)
+	var f filter
+	f.scope("a.tenant_id", scope)
+	err := s.q.each(ctx, "read audit anchors", func(rows *sql.Rows) error {
+		var t evcs.TenantID
+		var a anchor
+		err := rows.Scan(&t, &a.no, &a.hash)
+		found[t] = a
+		return err
+	}, `SELECT a.tenant_id, a.chain_no, a.hash FROM audit_anchors a`+f.where(), f.args...)
+	return found, err
 }

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"database/sql"
+)
 
 // Meddle changes rows behind the nouns' backs, as somebody with the database
 // in his hands could.
@@ -9,4 +12,9 @@ func Meddle(ctx context.Context, db *DB, statement string) error {
 		_, err := tx.q.exec(ctx, "meddle", statement)
 		return err
 	})
+}
+
+// Look runs a query behind the store's back.
+func Look(ctx context.Context, db *DB, query string, scan func(*sql.Rows) error) error {
+	return db.Reader().q.each(ctx, "look", scan, query)
 }

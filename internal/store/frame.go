@@ -74,8 +74,3 @@ func (s Frames) NewestFrame(ctx context.Context, scope evcs.Scope, charger evcs.
 		`SELECT id FROM frames WHERE charger_id = ? AND NOT out AND `+in+` ORDER BY at DESC, id DESC LIMIT 1`, charger, tenant)
 	return id, err
 }
-
-// PruneFrames deletes up to n frames older than before and returns how many.
-func (tx *Tx) PruneFrames(ctx context.Context, before int64, n int) (int64, error) {
-	return tx.q.exec(ctx, "prune frames", `DELETE FROM frames WHERE id IN (SELECT id FROM frames WHERE at < ? LIMIT ?)`, before, n)
-}

@@ -65,9 +65,3 @@ func (s Orders) CountSamples(ctx context.Context, x *order.Session, from, to int
 		`SELECT COUNT(*) FROM samples WHERE session_id = ? AND tenant_id = ? AND at >= ? AND at < ?`, x.ID, x.Tenant, from, to)
 	return n, err
 }
-
-// PruneSamples deletes up to n readings older than before and returns how many.
-func (tx *Tx) PruneSamples(ctx context.Context, before int64, n int) (int64, error) {
-	return tx.q.exec(ctx, "prune samples", `
-		DELETE FROM samples WHERE (session_id, at) IN (SELECT session_id, at FROM samples WHERE at < ? LIMIT ?)`, before, n)
-}

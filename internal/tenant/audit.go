@@ -149,27 +149,62 @@ func number[N ~int | ~int64](n N) string { return strconv.FormatInt(int64(n), 10
 type Verification struct {
 	Rows        int64
 	FirstBroken int64 // id of the first row that does not fit; zero: all fit
+	// Gone: the rows at the end of a chain, or all of it, are missing.
+	Gone bool
 }
 
-// Verifier checks rows given in the order of tenant and chain number.
+// OK reports whether nothing is wrong.
+func (v Verification) OK() bool { return v.FirstBroken == 0 && !v.Gone }
+
+// Verifier checks rows given in the order of tenant and chain number, each
+// chain from its anchor on, and then the ends.
 type Verifier struct {
-	found    Verification
-	tenant   evcs.TenantID
-	chainNo  int64
-	previous string
+	found  Verification
+	chains map[evcs.TenantID]link
+}
+
+// link is the place reached in a chain.
+type link struct {
+	row  int64 // zero: none yet
+	no   int64
+	hash string
+}
+
+// Anchor says where the kept part of a chain begins: behind the row with this
+// number and hash.
+func (v *Verifier) Anchor(t evcs.TenantID, no int64, hash string) {
+	v.reach(t, link{no: no, hash: hash})
+}
+
+func (v *Verifier) reach(t evcs.TenantID, l link) {
+	if v.chains == nil {
+		v.chains = make(map[evcs.TenantID]link)
+	}
+	v.chains[t] = l
 }
 
 // Add checks the next row. A row that is missing is found at the row behind it.
 func (v *Verifier) Add(row *AuditRow, details string) {
-	if row.OperatorTenant != v.tenant {
-		v.tenant, v.chainNo, v.previous = row.OperatorTenant, 0, ""
-	}
+	last := v.chains[row.OperatorTenant]
 	v.found.Rows++
-	fits := row.ChainNo == v.chainNo+1 && row.Hash == row.Seal(v.previous, details)
-	if !fits && v.found.FirstBroken == 0 {
-		v.found.FirstBroken = row.ID
+	if fits := row.ChainNo == last.no+1 && row.Hash == row.Seal(last.hash, details); !fits {
+		v.broken(row.ID)
 	}
-	v.chainNo, v.previous = row.ChainNo, row.Hash
+	v.reach(row.OperatorTenant, link{row.ID, row.ChainNo, row.Hash})
+}
+
+// End says which number the last row of a chain has at least.
+func (v *Verifier) End(t evcs.TenantID, no int64) {
+	if last := v.chains[t]; last.no < no {
+		v.found.Gone = true
+		v.broken(last.row)
+	}
+}
+
+func (v *Verifier) broken(row int64) {
+	if v.found.FirstBroken == 0 {
+		v.found.FirstBroken = row
+	}
 }
 
 // Result is what was found so far.
