@@ -275,7 +275,7 @@ func TestEveryWriteHasAnAction(t *testing.T) {
 	}
 	for _, d := range everything().operations {
 		id, _, _ := strings.Cut(d.ID, ".")
-		if d.Method == http.MethodGet || d.Access == public || d.Access == internalOnly || nothing[id] {
+		if d.Method == http.MethodGet || d.Access == public || d.Access == internalOnly || d.Group == "cloudcharge" || nothing[id] {
 			continue
 		}
 		if action := refusalAction(d); tenant.Actions()[action].EN == "" {
