@@ -3,6 +3,7 @@ package charging
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -78,12 +79,23 @@ const (
 // joins are the last connections of one charger.
 type joins struct {
 	tenant evcs.TenantID
-	at     []time.Time // oldest first, one more than reconnects make flapping
+	at     []joint // oldest first, one more than reconnects make flapping
 	raised bool
 }
 
-// joined counts a connection and reports whether the charger is flapping.
-func (e *Engine) joined(id device.Identity, now time.Time) bool {
+type joint struct {
+	at   time.Time
+	host string
+}
+
+// joined counts a connection. When the charger is flapping it says how: by
+// connecting too often, or from two addresses in turn, as two devices of one
+// number do that throw each other out.
+func (e *Engine) joined(id device.Identity, address string, now time.Time) (how string) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	j := e.joins[id.Charger]
@@ -91,16 +103,22 @@ func (e *Engine) joined(id device.Identity, now time.Time) bool {
 		j = &joins{tenant: id.Tenant}
 		e.joins[id.Charger] = j
 	}
-	if j.at = append(j.at, now); len(j.at) > flapReconnects+1 {
+	if j.at = append(j.at, joint{now, host}); len(j.at) > flapReconnects+1 {
 		j.at = j.at[1:]
 	}
-	flaps := len(j.at) > flapReconnects && now.Sub(j.at[0]) <= flapWindow
-	j.raised = j.raised || flaps
-	return flaps
+	n := len(j.at)
+	switch {
+	case n > 2 && j.at[n-3].host == host && j.at[n-2].host != host && now.Sub(j.at[n-3].at) <= flapWindow:
+		how = j.at[n-2].host + ", " + host
+	case n > flapReconnects && now.Sub(j.at[0].at) <= flapWindow:
+		how = host
+	}
+	j.raised = j.raised || how != ""
+	return how
 }
 
-func (s *site) flapping(ctx context.Context, tx Tx, now time.Time) error {
-	return alarm.Raise(ctx, tx.Alarms(), s.alert(alarm.DeviceFlapping, alarm.OfCharger(s.place.id), s.charger.Code), now)
+func (s *site) flapping(ctx context.Context, tx Tx, how string, now time.Time) error {
+	return alarm.Raise(ctx, tx.Alarms(), s.alert(alarm.DeviceFlapping, alarm.OfCharger(s.place.id), s.charger.Code+": "+how), now)
 }
 
 // tidyEvery is how often memory is tidied.
@@ -119,7 +137,7 @@ func (e *Engine) tidy(ctx context.Context) error {
 	}
 	e.tidied = now
 	for id, j := range e.joins {
-		if now.Sub(j.at[len(j.at)-1]) <= flapWindow+flapCalm {
+		if now.Sub(j.at[len(j.at)-1].at) <= flapWindow+flapCalm {
 			continue
 		}
 		if j.raised {

@@ -19,7 +19,7 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 	if e.Hub.Get(id.Charger) != x {
 		return nil
 	}
-	flaps := e.joined(id, now)
+	flaps := e.joined(id, info.Address, now)
 	err := e.act(ctx, placeOf(id), e.Urgent, reread, func(tx Tx, s *site) error {
 		s.charger.Connected, s.charger.ConnectedSince, s.charger.LastSeen, s.charger.Node = true, now, now, e.Node
 		set(&s.charger.RemoteAddress, info.Address)
@@ -32,8 +32,8 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 		if err := s.heardAgain(ctx, tx, now); err != nil {
 			return err
 		}
-		if flaps {
-			if err := s.flapping(ctx, tx, now); err != nil {
+		if flaps != "" {
+			if err := s.flapping(ctx, tx, flaps, now); err != nil {
 				return err
 			}
 		}
