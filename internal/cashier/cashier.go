@@ -90,6 +90,8 @@ type Config struct {
 	Sealer   Sealer
 	// Alarm raises an alert in the transaction of its cause; nil: nobody looks.
 	Alarm func(ctx context.Context, tx Tx, a Alert) error
+	// CallbackBase is the public address that channels call back; "": none.
+	CallbackBase string
 	// Random is where numbers and secrets come from; nil: the machine's.
 	Random io.Reader
 }

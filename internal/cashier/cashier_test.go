@@ -25,6 +25,10 @@ func TestPayByCallback(t *testing.T) {
 			t.Errorf("created: %+v", p)
 		}
 		s.want(p, order.ToPay, payment.Pending)
+		m, err := s.till.SandboxMerchant(t.Context(), 1)
+		if want := "https://pay.example/evcs/api/payment/callback/sandbox/" + m.CallbackToken; err != nil || m.CallbackToken == "" || s.line.notify != want {
+			t.Errorf("the bank is to notify %q, want %q: %v", s.line.notify, want, err)
+		}
 		s.audit()
 		if again := s.create(o, "k1"); again.ID != p.ID {
 			t.Errorf("the same key made payment %d", again.ID)

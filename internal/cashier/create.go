@@ -190,6 +190,7 @@ func (t *Till) offer(ctx context.Context, p payment.Payment, r CreateRequest) (p
 	}
 	offer, called := ch.Create(ctx, m, payment.CreateRequest{
 		TradeNo: p.TradeNo, Method: p.Method, Amount: p.Amount, Description: p.Description, ExpireAt: p.ExpireAt, Options: r.Options,
+		NotifyURL: m.CallbackURL(t.cfg.CallbackBase),
 	})
 	code, message, refused := refusal(called)
 	if called != nil && !refused {

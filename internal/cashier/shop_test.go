@@ -47,9 +47,10 @@ var errLost = errors.New("the line is dead")
 type line struct {
 	payment.Channel
 	mu      sync.Mutex
-	before  error // instead of calling
-	after   error // instead of the bank's answer
-	refunds error // the answer to refunds
+	before  error  // instead of calling
+	after   error  // instead of the bank's answer
+	refunds error  // the answer to refunds
+	notify  string // where the bank was last told to notify
 }
 
 func (l *line) set(before, after, refunds error) {
@@ -78,6 +79,9 @@ func through[A any](l *line, call func() (A, error)) (A, error) {
 }
 
 func (l *line) Create(ctx context.Context, m payment.Merchant, r payment.CreateRequest) (payment.Offer, error) {
+	l.mu.Lock()
+	l.notify = r.NotifyURL
+	l.mu.Unlock()
 	return through(l, func() (payment.Offer, error) { return l.Channel.Create(ctx, m, r) })
 }
 
@@ -130,7 +134,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	s.line = &line{Channel: s.bank}
 	s.till = cashier.New(cashier.Config{
 		Clock: s.clock, Channels: map[string]payment.Channel{"sandbox": s.line}, Sealer: sealer,
-		Payments: db.Reader().Payments(), Orders: db.Reader().Orders(),
+		Payments: db.Reader().Payments(), Orders: db.Reader().Orders(), CallbackBase: "https://pay.example/evcs/",
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
 			return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},

@@ -234,6 +234,11 @@ func (c Config) Check() error {
 			fault("cors.origins", "must be origins such as https://ops.example.com, %q is none", origin)
 		}
 	}
+	if base := c.Payment.CallbackBase; base != "" {
+		if u, err := url.Parse(base); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			fault("payment.callbackBase", "must be an http or https address without query")
+		}
+	}
 	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {
 		fault("admin", "takes either password or passwordFile")
 	}

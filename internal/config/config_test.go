@@ -1,8 +1,12 @@
 package config_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -77,4 +81,55 @@ func TestPrintMasksSecretsAndReadsBack(t *testing.T) {
 	if _, err := load(t, text.String(), nil); err != nil {
 		t.Errorf("what is printed does not load: %v\n%s", err, text.String())
 	}
+}
+
+func TestTheCallbackAddressIsChecked(t *testing.T) {
+	t.Parallel()
+	for base, ok := range map[string]bool{
+		"https://pay.example": true, "http://10.0.0.1:8080/evcs": true, "pay.example": false, "ftp://pay.example": false,
+		"https://u:p@pay.example": false, "https://pay.example?a=1": false, "https://": false,
+	} {
+		if _, err := load(t, "", []string{"EVCS_PAYMENT_CALLBACK_BASE=" + base}); (err == nil) != ok {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
+// A setting that nothing reads is a lie to whoever sets it. The daemon is the
+// only one who reads them, by their Go names.
+func TestEverySettingIsRead(t *testing.T) {
+	t.Parallel()
+	read := map[string]bool{}
+	files, err := filepath.Glob("../daemon/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(tree, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				read[s.Sel.Name] = true
+			}
+			return true
+		})
+	}
+	var walk func(of reflect.Type, path string)
+	walk = func(of reflect.Type, path string) {
+		for f := range of.Fields() {
+			name := path + f.Tag.Get("koanf")
+			if !read[f.Name] && !strings.HasPrefix(name, "logs.max") { // of the log store, which is not there yet
+				t.Errorf("%s is read nowhere in the daemon", name)
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(f.Type, name+".")
+			}
+		}
+	}
+	walk(reflect.TypeFor[config.Config](), "")
 }

@@ -29,7 +29,7 @@ const (
 func (d *Daemon) wireMoney(p *parts) error {
 	channels := make(map[string]payment.Channel)
 	p.till = cashier.New(cashier.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier,
+		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
 		Payments: d.db.Reader().Payments(), Orders: d.db.Reader().Orders(),
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -30,6 +31,16 @@ type Merchant struct {
 	Version       int64
 	// Secrets are the opened secrets; they are in memory only.
 	Secrets []byte
+}
+
+// CallbackURL is the address that the channel notifies about this account, under
+// the public address of the daemon; "" when there is none: nobody outside can
+// call back then, and payments are settled by asking.
+func (m Merchant) CallbackURL(base string) string {
+	if base == "" || m.CallbackToken == "" {
+		return ""
+	}
+	return strings.TrimRight(base, "/") + "/api/payment/callback/" + m.Channel + "/" + m.CallbackToken
 }
 
 // FeeOn is the channel's fee on an amount: amount × rate, half up.
@@ -79,6 +90,9 @@ type CreateRequest struct {
 	Description string
 	ExpireAt    time.Time
 	Options     json.RawMessage // wechatOptions
+	// NotifyURL is Merchant.CallbackURL; refunds are notified there too, under
+	// /refund or the same address.
+	NotifyURL string
 }
 
 // Offer is what the payer's device needs to pay.
