@@ -25,6 +25,21 @@ const (
 	Low      Severity = "LOW"
 )
 
+// Weight orders severities: Critical is 4, Low 1, an unknown one 0.
+func (s Severity) Weight() int {
+	switch s {
+	case Critical:
+		return 4
+	case High:
+		return 3
+	case Medium:
+		return 2
+	case Low:
+		return 1
+	}
+	return 0
+}
+
 // Status is where an alert stands.
 type Status string
 
@@ -34,62 +49,6 @@ const (
 	Acknowledged Status = "ACKNOWLEDGED"
 	Resolved     Status = "RESOLVED"
 )
-
-// Rule names what an alert is about.
-type Rule string
-
-// The built-in rules that are raised by events.
-const (
-	ChargerOffline           Rule = "ChargerOffline"
-	ChargerFault             Rule = "ChargerFault"
-	OrphanSession            Rule = "OrphanSession"
-	EnergyImplausible        Rule = "EnergyImplausible"
-	DuplicatePayment         Rule = "DuplicatePayment"
-	LatePayment              Rule = "LatePayment"
-	CallbackRejected         Rule = "CallbackRejected"
-	ReconciliationFailed     Rule = "ReconciliationFailed"
-	ReconciliationDifference Rule = "ReconciliationDifference"
-	DeviceAuthFailure        Rule = "DeviceAuthFailure"
-	DeviceFlapping           Rule = "DeviceFlapping"
-	LoginLockout             Rule = "LoginLockout"
-)
-
-// ruleRow is what the table of contract §14.3 says of a rule.
-type ruleRow struct {
-	severity      Severity
-	source, title string
-}
-
-// row looks a rule up; an unknown name is a rule of medium weight.
-func (r Rule) row() ruleRow {
-	switch r {
-	case ChargerOffline:
-		return ruleRow{Medium, "DEVICE", "充电桩离线"}
-	case ChargerFault:
-		return ruleRow{High, "DEVICE", "充电桩故障"}
-	case DeviceAuthFailure:
-		return ruleRow{High, "DEVICE", "设备鉴权连续失败"}
-	case DeviceFlapping:
-		return ruleRow{High, "DEVICE", "设备频繁重连"}
-	case OrphanSession:
-		return ruleRow{High, "ORDER", "孤立充电会话"}
-	case EnergyImplausible:
-		return ruleRow{High, "ORDER", "电量异常"}
-	case DuplicatePayment:
-		return ruleRow{High, "PAYMENT", "重复支付已自动退款"}
-	case LatePayment:
-		return ruleRow{High, "PAYMENT", "迟到支付已自动退款"}
-	case CallbackRejected:
-		return ruleRow{Critical, "PAYMENT", "支付回调被拒绝"}
-	case ReconciliationFailed:
-		return ruleRow{High, "RECONCILIATION", "对账失败"}
-	case ReconciliationDifference:
-		return ruleRow{High, "RECONCILIATION", "存在对账差异"}
-	case LoginLockout:
-		return ruleRow{Medium, "SECURITY", "账号多次锁定"}
-	}
-	return ruleRow{Medium, "CUSTOM", string(r)}
-}
 
 // Target is what an alert is about.
 type Target struct {
@@ -156,6 +115,9 @@ type Store interface {
 	// UpdateAlert compares the version and increments it.
 	UpdateAlert(ctx context.Context, scope evcs.Scope, a *Alert) error
 	AddStep(ctx context.Context, a *Alert, s Step) error
+	// Override is what the tenant has set of a built-in rule; ErrRuleNotFound
+	// when it has set nothing.
+	Override(ctx context.Context, scope evcs.Scope, builtIn evcs.RuleID) (*Setting, error)
 	Emit(ctx context.Context, e evcs.Event) error
 }
 
@@ -174,7 +136,10 @@ func Raise(ctx context.Context, s Store, a Alert, at time.Time) error {
 	if a.Message != "" {
 		open.Message = a.Message
 	}
-	if a.Severity == Critical || a.Severity == High && open.Severity != Critical {
+	if a.Value != nil {
+		open.Value = a.Value
+	}
+	if a.Severity.Weight() > open.Severity.Weight() {
 		open.Severity = a.Severity
 	}
 	if err := s.UpdateAlert(ctx, evcs.Only(a.Tenant), open); err != nil {
@@ -183,16 +148,41 @@ func Raise(ctx context.Context, s Store, a Alert, at time.Time) error {
 	return emit(ctx, s, evcs.EventAlertUpdated, open, at)
 }
 
-func begin(ctx context.Context, s Store, a Alert, at time.Time) error {
-	row := a.Rule.row()
+// settle completes an alert from its rule, as the tenant has set it, and
+// reports whether the rule is on.
+func (a *Alert) settle(ctx context.Context, s Store) (bool, error) {
+	row, known := Built(a.Rule)
+	if known {
+		own, err := s.Override(ctx, evcs.Only(a.Tenant), row.ID)
+		switch {
+		case errors.Is(err, ErrRuleNotFound):
+		case err != nil:
+			return false, err
+		case !own.Enabled:
+			return false, nil
+		case own.Severity != "":
+			a.Severity = own.Severity
+		}
+	}
 	if a.Severity == "" {
-		a.Severity = row.severity
+		a.Severity = row.Severity
 	}
 	if a.Title == "" {
-		a.Title = row.title
+		a.Title = TitleOf(a.Rule).ZH
 	}
 	if a.Source == "" {
-		a.Source = row.source
+		a.Source = row.Source
+	}
+	if !known {
+		a.Source = "CUSTOM"
+	}
+	return true, nil
+}
+
+func begin(ctx context.Context, s Store, a Alert, at time.Time) error {
+	on, err := a.settle(ctx, s)
+	if err != nil || !on {
+		return err
 	}
 	a.Status, a.Occurrences = Active, 1
 	a.First, a.Last, a.Created, a.Updated = at, at, at, at

@@ -24,7 +24,7 @@ type step struct {
 	names     string
 }
 
-const nouns = "tenant auth station tariff order ledger payment recon command report health alarm"
+const nouns = "tenant auth station tariff order ledger payment recon command report health alarm webhook"
 
 // order lists every package from the ground up, without "internal/". Adding a
 // package means deciding where it stands.
@@ -49,7 +49,7 @@ var order = []step{
 var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
-	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event",
+	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event webhook",
 	"host": "evcs health", "logstore": "evcs health",
 	"client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",

@@ -51,6 +51,9 @@ type Config struct {
 	RefreshMax time.Duration
 	// FailuresPerMinute bounds failed sign-ins of one address; 0 is off.
 	FailuresPerMinute int
+	// LockedOut is told of an account that a failure has just locked, in the
+	// transaction of that; nil: nobody cares.
+	LockedOut func(ctx context.Context, tx Tx, u *User, at time.Time) error
 }
 
 // Guard lets principals in: it signs people in and says whose a token or key

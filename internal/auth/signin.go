@@ -90,7 +90,7 @@ func (g *Guard) unlocked(ctx context.Context, key string) error {
 func (g *Guard) failed(ctx context.Context, u *User, key, identifier string, from From) error {
 	now := g.cfg.Clock.Now()
 	err := g.cfg.Transact(ctx, func(tx Tx) error {
-		if _, err := tx.Auth().Fail(ctx, key, failing(now)); err != nil {
+		if err := g.count(ctx, tx, u, key, now); err != nil {
 			return err
 		}
 		return tenant.Audit(ctx, tx.Tenants(), principalOf(u, identifier, from), loginRow(now, u, identifier, tenant.LoginFailed, ErrBadCredentials))
@@ -99,6 +99,16 @@ func (g *Guard) failed(ctx context.Context, u *User, key, identifier string, fro
 		return fmt.Errorf("count a failed sign-in: %w", err)
 	}
 	return ErrBadCredentials
+}
+
+// count counts a failure; u is nil for a text that is no account.
+func (g *Guard) count(ctx context.Context, tx Tx, u *User, key string, now time.Time) error {
+	f := failing(now)
+	after, err := tx.Auth().Fail(ctx, key, f)
+	if err != nil || u == nil || g.cfg.LockedOut == nil || !after.LockedUntil.Equal(f.Lock) {
+		return err
+	}
+	return g.cfg.LockedOut(ctx, tx, u, now)
 }
 
 func failing(now time.Time) Failing {
@@ -368,7 +378,7 @@ func (g *Guard) ChangePassword(ctx context.Context, a *evcs.Actor, old, password
 func (g *Guard) wrongOldPassword(ctx context.Context, a *evcs.Actor, u *User) error {
 	now := g.cfg.Clock.Now()
 	err := g.cfg.Transact(ctx, func(tx Tx) error {
-		if _, err := tx.Auth().Fail(ctx, AccountKey(u.ID), failing(now)); err != nil {
+		if err := g.count(ctx, tx, u, AccountKey(u.ID), now); err != nil {
 			return err
 		}
 		return tenant.Audit(ctx, tx.Tenants(), a, loginRow(now, u, u.Identifier, tenant.ChangePassword, ErrOldPassword))

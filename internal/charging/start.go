@@ -39,7 +39,12 @@ func (e *Engine) Started(ctx context.Context, m device.Started) (device.StartAns
 		return keep(ctx, tx, m.From, answer.Session, "")
 	})
 	if errors.Is(err, tenant.ErrQuota) { // undone; what was told is kept all the same
-		kept := e.Patient(ctx, func(tx Tx) error { return keep(ctx, tx, m.From, m.Session, evcs.CodeQuotaExceeded.Name()) })
+		kept := e.Patient(ctx, func(tx Tx) error {
+			if err := exceeded(ctx, tx, err, e.Clock.Now()); err != nil {
+				return err
+			}
+			return keep(ctx, tx, m.From, m.Session, evcs.CodeQuotaExceeded.Name())
+		})
 		if kept != nil {
 			return device.StartAnswer{}, kept
 		}
@@ -340,6 +345,9 @@ func (b *beginning) open(ctx context.Context, tag device.TagStatus, refusal erro
 			return device.StartAnswer{}, err
 		}
 		x.Anomalies = x.Anomalies.With(order.QuotaExceeded)
+		if err := exceeded(ctx, b.tx, err, b.now); err != nil {
+			return device.StartAnswer{}, err
+		}
 	} else if err != nil {
 		return device.StartAnswer{}, err
 	}
@@ -466,4 +474,12 @@ func (e *Engine) billPast(ctx context.Context, tx Tx, s *site, r *running, sourc
 		return err
 	}
 	return e.end(ctx, tx, s, r, how, at)
+}
+
+// exceeded tells of the quota that a start has met.
+func exceeded(ctx context.Context, tx Tx, refusal error, at time.Time) error {
+	if e, ok := tenant.Exceeded(refusal, at); ok {
+		return tx.Emit(ctx, e)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -29,6 +30,8 @@ type Config struct {
 	CORS      CORS      `koanf:"cors"`
 	RateLimit RateLimit `koanf:"rateLimit"`
 	Payment   Payment   `koanf:"payment"`
+	Outbound  Outbound  `koanf:"outbound"`
+	Mail      Mail      `koanf:"mail"`
 	Admin     Admin     `koanf:"admin"`
 	Node      string    `koanf:"node" doc:"Name of this node; empty: host name and data directory"`
 }
@@ -133,6 +136,22 @@ type Payment struct {
 	CallbackBase string `koanf:"callbackBase" doc:"Public base URL of payment callbacks"`
 }
 
+// Outbound says where webhooks and notification channels may reach.
+type Outbound struct {
+	AllowCIDR []string `koanf:"allowCidr" doc:"Private, local or reserved networks that webhooks and notification channels may reach"`
+	PlainHTTP bool     `koanf:"plainHttp" doc:"Take receivers without TLS (http://)"`
+}
+
+// Mail is the server that alerts are mailed through.
+type Mail struct {
+	Host     string `koanf:"host" doc:"Mail server; empty: channels of type EMAIL fail"`
+	Port     int    `koanf:"port" doc:"Its port"`
+	Username string `koanf:"username" doc:"Empty: no sign-in"`
+	Password string `koanf:"password" secret:"true" doc:"Of the username"`
+	From     string `koanf:"from" doc:"Sender of the mails"`
+	Security string `koanf:"security" doc:"starttls, tls or none"`
+}
+
 // Admin is the first administrator.
 type Admin struct {
 	Password     string `koanf:"password" secret:"true" doc:"Password of admin@tenant1 on the first start; empty: made and printed once"`
@@ -156,7 +175,9 @@ func Defaults() Config {
 			TenantPerSecond: 5000, TenantBurst: 10_000, LoginPerMinute: 30, DevicePerSecond: 100,
 			StartPerSecond: 1000, CallbackPerSecond: 200, ExportPerMinute: 10, StreamsPerTenant: 100,
 		},
-		Payment: Payment{Sandbox: true},
+		Payment:  Payment{Sandbox: true},
+		Outbound: Outbound{AllowCIDR: []string{}},
+		Mail:     Mail{Port: 587, Security: "starttls"},
 	}
 }
 
@@ -211,7 +232,22 @@ func (c Config) Check() error {
 	if !slices.Contains([]string{"text", "json"}, c.Logs.Format) {
 		fault("logs.format", "must be text or json")
 	}
+	if m := c.Mail; m.Host != "" {
+		if at, err := mail.ParseAddress(m.From); err != nil || at.Address == "" {
+			fault("mail.from", "must be a mail address")
+		}
+		if m.Port < 1 || m.Port > 65535 {
+			fault("mail.port", "must be 1 to 65535")
+		}
+		if m.Security == "none" && m.Username != "" {
+			fault("mail.security", "must be starttls or tls with a username")
+		}
+	}
+	if !slices.Contains([]string{"starttls", "tls", "none"}, c.Mail.Security) {
+		fault("mail.security", "must be starttls, tls or none")
+	}
 	for key, list := range map[string][]string{
+		"outbound.allowCidr": c.Outbound.AllowCIDR,
 		"internal.allowCidr": c.Internal.AllowCIDR, "metrics.allowCidr": c.Metrics.AllowCIDR, "server.trustedProxy.cidrs": c.Server.TrustedProxy.CIDRs,
 	} {
 		if _, err := Prefixes(list); err != nil {

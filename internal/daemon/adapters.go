@@ -40,7 +40,15 @@ func (e events) EventBounds(ctx context.Context) (oldest, newest evcs.EventID, e
 }
 
 // alerts answers httpapi.AlertReader.
-type alerts struct{ store.Alarms }
+type alerts struct {
+	store.Alarms
+	notices store.Notices
+}
+
+// Notices implements httpapi.AlertReader.
+func (a alerts) Notices(ctx context.Context, scope evcs.Scope, id evcs.AlertID) ([]alarm.Notice, error) {
+	return a.notices.OfAlert(ctx, scope, id)
+}
 
 func alertFilter(q httpapi.AlertQuery) store.AlertFilter {
 	return store.AlertFilter{

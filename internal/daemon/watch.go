@@ -67,7 +67,7 @@ func (d *Daemon) wireWatch(ctx context.Context, p *parts) error {
 	})
 	p.work = append(p.work, part{"node watch", p.watch.Run})
 	p.api = append(p.api, httpapi.Observation{
-		Watch: p.watch, Read: d.db.Reader().Reports(), Alerts: alerts{d.db.Reader().Alarms()}, Clock: d.opt.Clock,
+		Watch: p.watch, Read: d.db.Reader().Reports(), Alerts: alerts{d.db.Reader().Alarms(), d.db.Reader().Notices()}, Clock: d.opt.Clock,
 	})
 	return nil
 }

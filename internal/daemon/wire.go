@@ -70,6 +70,9 @@ func (d *Daemon) wire(ctx context.Context) error {
 	if err := d.wireWatch(ctx, p); err != nil {
 		return err
 	}
+	if err := d.wireAlerting(p); err != nil {
+		return err
+	}
 	rest, err := d.restHandler(p)
 	if err != nil {
 		return err
@@ -108,7 +111,7 @@ func (d *Daemon) wireIdentity(ctx context.Context, p *parts) error {
 	p.guard, err = auth.NewGuard(auth.Config{
 		Clock: d.opt.Clock, Transact: transact, Read: d.db.Reader().Auth(), Tenants: d.db.Reader().Tenants(), Hasher: p.hasher, Secret: secret,
 		AccessTTL: cfg.Auth.AccessTTL, RefreshTTL: cfg.Auth.RefreshTTL, RefreshMax: cfg.Auth.RefreshMax,
-		FailuresPerMinute: cfg.RateLimit.LoginPerMinute,
+		FailuresPerMinute: cfg.RateLimit.LoginPerMinute, LockedOut: lockedOut,
 	})
 	if err != nil {
 		return fmt.Errorf("sign-ins: %w", err)
@@ -142,9 +145,9 @@ func (d *Daemon) wireMonitoring(p *parts) {
 		httpapi.Health{Reasons: d.reasons, Metrics: p.metrics.Handler()},
 		httpapi.Events{Read: events{d.db}, Broker: p.broker, Guard: p.guard, Clock: d.opt.Clock, Stopping: d.stopping},
 		httpapi.Monitoring{
-			Read: alerts{d.db.Reader().Alarms()}, Clock: d.opt.Clock,
-			Transact: func(ctx context.Context, fn func(alarm.Store) error) error {
-				return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx.Alarms()) })
+			Read: alerts{d.db.Reader().Alarms(), d.db.Reader().Notices()}, Clock: d.opt.Clock,
+			Transact: func(ctx context.Context, fn func(alarm.Store, tenant.Trail) error) error {
+				return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx.Alarms(), tx.Tenants()) })
 			},
 		},
 	)
@@ -173,7 +176,7 @@ func (d *Daemon) restHandler(p *parts) (*httpapi.Server, error) {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings,
+		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings, Exceeded: d.exceeded(),
 		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: served{p.metrics, p.requests}, Version: d.opt.Build.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
 		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,

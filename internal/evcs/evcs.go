@@ -39,6 +39,12 @@ type (
 	AlertID int64
 	// EventID is the place of an event in the published sequence.
 	EventID int64
+	// RuleID names an alert rule; the built-in ones have the numbers below 1001.
+	RuleID int64
+	// ChannelID names a notification channel.
+	ChannelID int64
+	// WebhookID names a webhook.
+	WebhookID int64
 )
 
 // PlatformTenant is the root of the tree.

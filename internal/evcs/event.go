@@ -45,6 +45,15 @@ const (
 	EventQuotaExceeded       = "quota.exceeded"
 )
 
+// EventTypes lists them.
+func EventTypes() []string {
+	return []string{
+		EventChargerConnected, EventChargerDisconnected, EventChargerStatus, EventConnectorStatus, EventSessionStarted, EventSessionMeter,
+		EventSessionEnded, EventSessionOrphan, EventOrderCreated, EventOrderStatus, EventCommandUpdated, EventPaymentStatus, EventRefundStatus,
+		EventReconFinished, EventAlertRaised, EventAlertUpdated, EventTenantStatus, EventQuotaExceeded,
+	}
+}
+
 // Frame is the raw evidence of one device message, kept in the transaction of
 // its effect.
 type Frame struct {

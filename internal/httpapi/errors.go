@@ -56,6 +56,9 @@ func (x *exchange) fail(ctx context.Context, err error) *failure {
 	}
 	x.note(ctx, code, err)
 	x.auditRefusal(ctx, code)
+	if code == evcs.CodeQuotaExceeded && x.s.cfg.Exceeded != nil {
+		x.s.cfg.Exceeded(ctx, err)
+	}
 	text := detail.ZH
 	if x.english {
 		text = detail.EN

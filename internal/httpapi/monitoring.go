@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // AlertQuery is what a list of alerts is narrowed by.
@@ -34,12 +36,14 @@ type AlertReader interface {
 	Alert(ctx context.Context, scope evcs.Scope, id evcs.AlertID) (*alarm.Alert, error)
 	AlertSteps(ctx context.Context, scope evcs.Scope, id evcs.AlertID) ([]alarm.Step, error)
 	CountAlerts(ctx context.Context, scope evcs.Scope, q AlertQuery) ([]AlertCount, error)
+	// Notices are the notices of an alert on the channels of a scope.
+	Notices(ctx context.Context, scope evcs.Scope, id evcs.AlertID) ([]alarm.Notice, error)
 }
 
 // Monitoring are the operations of alerts.
 type Monitoring struct {
 	Read     AlertReader
-	Transact func(ctx context.Context, fn func(alarm.Store) error) error
+	Transact func(ctx context.Context, fn func(alarm.Store, tenant.Trail) error) error
 	Clock    evcs.Clock
 
 	s *Server
@@ -109,7 +113,7 @@ func (m Monitoring) list(ctx context.Context, a *evcs.Actor, in *alertFilter, pa
 		Rules: in.Type, Severities: in.Severity, Statuses: in.Status, Sources: in.Source, Station: in.Station.Value,
 		Charger: in.Charger.Value, From: in.From.Value.Std(), To: in.To.Value.Std(), Host: a.May("monitoring:system"),
 	}, page)
-	return pageOf(found, alertJSON), err
+	return pageOf(found, alertWords(ctx)), err
 }
 
 func (m Monitoring) statistics(ctx context.Context, a *evcs.Actor, in *alertDays) (*api.AlertStatistics, error) {
@@ -162,6 +166,9 @@ func alertStatistics(counts []AlertCount) api.AlertStatistics {
 
 func (m Monitoring) find(ctx context.Context, a *evcs.Actor, id evcs.AlertID, needed evcs.Permission) (*alarm.Alert, error) {
 	found, err := m.Read.Alert(ctx, evcs.Subtree(a.Tenant), id)
+	if errors.Is(err, alarm.ErrNotFound) && a.May("monitoring:system") {
+		return m.Read.Alert(ctx, evcs.Only(0), id) // of the host
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +184,25 @@ func (m Monitoring) get(ctx context.Context, a *evcs.Actor, in *AlertPath) (*api
 	if err != nil {
 		return nil, err
 	}
-	return &api.AlertDetail{Alert: alertJSON(*found), History: listOf(steps, stepJSON), Deliveries: []api.AlertDelivery{}}, nil
+	notices, err := m.Read.Notices(ctx, evcs.Subtree(a.Tenant), in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &api.AlertDetail{Alert: alertWords(ctx)(*found), History: listOf(steps, stepJSON), Deliveries: noticesJSON(notices)}, nil
+}
+
+// noticesJSON are the attempts to tell: what waits for its first, or was muted,
+// has been no delivery.
+func noticesJSON(list []alarm.Notice) []api.AlertDelivery {
+	out := []api.AlertDelivery{}
+	for _, n := range list {
+		if n.Attempts > 0 {
+			out = append(out, api.AlertDelivery{
+				ChannelID: int64(n.Channel), Time: api.At(n.Ended), OK: n.State == alarm.NoticeSent, Error: textOrNil(n.LastError),
+			})
+		}
+	}
+	return out
 }
 
 func (m Monitoring) acknowledge(ctx context.Context, a *evcs.Actor, in *acknowledgeAlert) (*api.Alert, error) {
@@ -185,38 +210,62 @@ func (m Monitoring) acknowledge(ctx context.Context, a *evcs.Actor, in *acknowle
 	if in.Body.Note != nil {
 		note = *in.Body.Note
 	}
-	return m.change(ctx, a, in.ID, func(s alarm.Store, alert *alarm.Alert) error {
+	return m.change(ctx, a, in.ID, tenant.AlertAcknowledge, note, func(s alarm.Store, alert *alarm.Alert) error {
 		return alarm.Acknowledge(ctx, s, a, alert, note, m.Clock.Now())
 	})
 }
 
 func (m Monitoring) resolve(ctx context.Context, a *evcs.Actor, in *resolveAlert) (*api.Alert, error) {
-	return m.change(ctx, a, in.ID, func(s alarm.Store, alert *alarm.Alert) error {
+	return m.change(ctx, a, in.ID, tenant.AlertResolve, in.Body.Resolution, func(s alarm.Store, alert *alarm.Alert) error {
 		return alarm.Resolve(ctx, s, a, alert, in.Body.Resolution, m.Clock.Now())
 	})
 }
 
-func (m Monitoring) change(ctx context.Context, a *evcs.Actor, id evcs.AlertID, verb func(alarm.Store, *alarm.Alert) error) (*api.Alert, error) {
+func (m Monitoring) change(ctx context.Context, a *evcs.Actor, id evcs.AlertID, action tenant.Action, words string, verb func(alarm.Store, *alarm.Alert) error) (*api.Alert, error) {
 	found, err := m.find(ctx, a, id, writeDescendants)
 	if err != nil {
 		return nil, err
 	}
 	var changed api.Alert
-	err = m.Transact(ctx, func(s alarm.Store) error {
+	err = m.Transact(ctx, func(s alarm.Store, trail tenant.Trail) error {
 		alert, err := s.Alert(ctx, evcs.Only(found.Tenant), id)
 		if err != nil {
 			return err
 		}
+		before := alert.Version
 		if err := verb(s, alert); err != nil {
 			return err
 		}
-		changed = alertJSON(*alert)
-		return nil
+		changed = alertWords(ctx)(*alert)
+		if alert.Version == before {
+			return nil // a repeat
+		}
+		target := alert.Tenant
+		if target == 0 {
+			target = a.Tenant // the host's own
+		}
+		return tenant.Audit(ctx, trail, a, tenant.AuditRow{
+			At: m.Clock.Now(), Action: action, Target: target, TargetType: tenant.KindAlert, TargetID: strconv.FormatInt(int64(id), 10), Success: true,
+			Details: map[string]any{"alertType": string(alert.Rule), "words": words},
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &changed, nil
+}
+
+// alertWords is alertJSON with the titles of built-in rules in the language
+// asked.
+func alertWords(ctx context.Context) func(alarm.Alert) api.Alert {
+	x := exchangeOf(ctx)
+	return func(a alarm.Alert) api.Alert {
+		out := alertJSON(a)
+		if title := alarm.TitleOf(a.Rule); x != nil && x.english && a.Title == title.ZH {
+			out.Title = title.EN
+		}
+		return out
+	}
 }
 
 func alertJSON(a alarm.Alert) api.Alert {

@@ -43,6 +43,8 @@ func everything() *Server {
 		Recon{},
 		Dashboard{},
 		Monitoring{},
+		Alerting{},
+		Webhooks{},
 		Observation{},
 		Events{Clock: fixedClock{}},
 		Internal{},

@@ -67,9 +67,11 @@ type Config struct {
 	Guard     Guard
 	Tree      Tree
 	Crossings Crossings
-	Replays   Replays
-	Meter     Meter
-	Version   string
+	// Exceeded is told of every 5006; nil: nobody cares.
+	Exceeded func(ctx context.Context, refusal error)
+	Replays  Replays
+	Meter    Meter
+	Version  string
 	// Internal guards /internal (§17.1); an empty token closes it.
 	InternalToken string
 	InternalCIDR  []netip.Prefix
