@@ -98,7 +98,7 @@ func (d *Daemon) wireAlerting(p *parts) error {
 		},
 	}
 	p.runner.Jobs = append(p.runner.Jobs, d.alertJobs(watch, herald, pump)...)
-	p.api = append(p.api,
+	p.api = append(p.api, d.exports(p),
 		httpapi.Alerting{
 			Rules:    &alarm.Rulebook{Clock: clock, Transact: verbs},
 			Channels: &alarm.Directory{Clock: clock, Transact: verbs, Sealer: p.sealer, Courier: crier, PlainHTTP: cfg.Outbound.PlainHTTP},
@@ -109,6 +109,21 @@ func (d *Daemon) wireAlerting(p *parts) error {
 		}},
 	)
 	return nil
+}
+
+// exports are the lists as CSV.
+func (d *Daemon) exports(p *parts) httpapi.Exports {
+	read := d.db.Reader()
+	orders := httpapi.Orders{Clock: d.opt.Clock, Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine}
+	return httpapi.Exports{
+		Orders: orders, Sessions: httpapi.Sessions{Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine, Orders: orders},
+		Payments: httpapi.Payments{Read: read.Payments(), Orders: orders, Till: p.till}, Stations: httpapi.Stations{Read: read.Stations()},
+		Chargers: httpapi.Chargers{Clock: d.opt.Clock, Read: read.Stations()}, Recon: httpapi.Recon{Read: read.Recon(), Clock: d.opt.Clock},
+		Audit: httpapi.Audit{Clock: d.opt.Clock, Read: read.Tenants()}, Clock: d.opt.Clock,
+		Note: func(ctx context.Context, a *evcs.Actor, row tenant.AuditRow) error {
+			return d.db.Transact(ctx, func(tx *store.Tx) error { return tenant.Audit(ctx, tx.Tenants(), a, row) })
+		},
+	}
 }
 
 // alertJobs are what acts by the clock.

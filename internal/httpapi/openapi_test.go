@@ -45,6 +45,7 @@ func everything() *Server {
 		Monitoring{},
 		Alerting{},
 		Webhooks{},
+		Exports{Clock: fixedClock{}},
 		Observation{},
 		Events{Clock: fixedClock{}},
 		Internal{},
