@@ -262,7 +262,7 @@ func withoutPages(s *Server, path string) {
 			}
 		}
 	}
-	if item := s.api.OpenAPI().Paths[path]; item != nil && item.Get != nil {
+	if item := s.doc.Paths[path]; item != nil && item.Get != nil {
 		item.Get.Parameters = slices.DeleteFunc(item.Get.Parameters, func(p *huma.Param) bool { return p.In == "query" && slices.Contains(pages, p.Name) })
 	}
 }
