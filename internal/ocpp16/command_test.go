@@ -2,6 +2,7 @@ package ocpp16
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -147,4 +148,40 @@ func TestStopThatNamesNoNumber(t *testing.T) {
 	if got != `{"idTagInfo":{"status":"Accepted"}}` || m.Transaction != 0 || m.Register != nil || m.IDTag != "A" || len(m.Raw) == 0 {
 		t.Errorf("%s %+v", got, m)
 	}
+}
+
+// FuzzAnswer reads whatever a station may answer to a command. No value of a
+// setting that is a secret may be left in what is kept.
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"status":"Accepted"}`))
+	f.Add([]byte(`{"configurationKey":[{"key":"AuthorizationKey","value":"hunter2"},{"KEY":"x","Value":1}],"unknownKey":[""]}`))
+	f.Add([]byte(`{"ConfigurationKey":{"key":"AuthorizationKey","value":"hunter2"}}`))
+	f.Fuzz(func(t *testing.T, result []byte) {
+		if !json.Valid(result) {
+			return // it never gets here
+		}
+		for _, kind := range []device.Kind{device.KindGetConfig, device.KindReset} {
+			if _, err := judgeAnswer(device.Command{Kind: kind}, result, nil); err != nil {
+				t.Errorf("%s: %v", result, err)
+			}
+		}
+		shown := maskSecrets(result)
+		if !json.Valid(shown) {
+			t.Fatalf("%s became %s", result, shown)
+		}
+		var read struct {
+			Keys []struct {
+				Key   string
+				Value *string
+			} `json:"configurationKey"`
+		}
+		if json.Unmarshal(shown, &read) != nil {
+			return
+		}
+		for _, k := range read.Keys {
+			if evcs.NamesSecret(k.Key) && k.Value != nil && *k.Value != evcs.Hidden {
+				t.Errorf("%s shows %q", shown, *k.Value)
+			}
+		}
+	})
 }

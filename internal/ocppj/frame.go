@@ -65,7 +65,7 @@ func parseFrame(text []byte) (f frame, bad fault) {
 		return f, faultNoID
 	}
 	f.id = s.Raw()
-	if s.Bad() || len(f.id) > maxMessageID {
+	if s.Bad() || len(f.id) > maxMessageID || !utf8.Valid(f.id) { // it could not be echoed
 		f.id = nil
 		return f, faultNoID
 	}
