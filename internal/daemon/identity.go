@@ -34,7 +34,7 @@ func (d *Daemon) wireTenants(p *parts) error {
 		httpapi.Roles{Write: p.people, Read: read.Auth(), Tenants: read.Tenants()},
 		httpapi.Tenants{Clock: d.opt.Clock, Write: tenants, Found: p.people, Read: read.Tenants()},
 		httpapi.Audit{Clock: d.opt.Clock, Read: read.Tenants()},
-		httpapi.Dashboard{Read: read.Reports(), Clock: d.opt.Clock},
+		httpapi.Dashboard{Read: store.NewReports(d.db), Clock: d.opt.Clock},
 		httpapi.Internal{Tenants: read.Tenants()},
 		httpapi.DevicePort{},
 	)

@@ -54,7 +54,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 	if err := d.wireIdentity(ctx, p); err != nil {
 		return err
 	}
-	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.opt.Log, Jobs: d.housekeeping()}
+	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.opt.Log, Jobs: append(d.housekeeping(), d.reportJobs()...)}
 	deviceHandler, err := d.wireCharging(ctx, p)
 	if err != nil {
 		return err

@@ -16,14 +16,15 @@ import (
 
 // ReportReader reads the figures of dashboards; store.Reports implements it.
 type ReportReader interface {
-	Counts(ctx context.Context, scope evcs.Scope, now, from, to time.Time) (report.Counts, error)
+	Now(ctx context.Context, scope evcs.Scope, now time.Time, day report.Bounds) (report.Now, error)
 	ChargerStatus(ctx context.Context, scope evcs.Scope, station evcs.StationID) (report.ChargerStatus, error)
-	OrderCounts(ctx context.Context, scope evcs.Scope, station evcs.StationID, b report.Bounds) ([]int64, error)
+	OrderCounts(ctx context.Context, scope evcs.Scope, station evcs.StationID, day report.Bounds, hours int) ([]int64, error)
 	Energy(ctx context.Context, scope evcs.Scope, station evcs.StationID, b report.Bounds) ([]evcs.Energy, error)
 	Revenue(ctx context.Context, scope evcs.Scope, station evcs.StationID, b report.Bounds) (list []report.Revenue, sandbox bool, err error)
 	RecentOrders(ctx context.Context, scope evcs.Scope, station evcs.StationID, n int) ([]report.Order, error)
 	StationRanks(ctx context.Context, scope evcs.Scope, b report.Bounds, by string, n int) ([]report.StationRank, error)
-	Utilizations(ctx context.Context, scope evcs.Scope, station evcs.StationID, from, to time.Time) ([]report.Utilization, error)
+	Utilizations(ctx context.Context, scope evcs.Scope, station evcs.StationID, from, now time.Time) ([]report.Utilization, error)
+	Cities(ctx context.Context, scope evcs.Scope, from, to time.Time, zone *time.Location) ([]order.CityFigures, error)
 }
 
 // Dashboard are the operations of the dashboard.
@@ -84,6 +85,10 @@ func (d Dashboard) register(s *Server) {
 	register(s, op("orderPeriodDistribution", "order-period-distribution", "Orders of a day by slot"), d.slots)
 	register(s, op("recentOrders", "recent-orders", "The newest orders"), d.recent)
 	register(s, op("stationRanking", "station-ranking", "Stations by orders, energy or revenue"), d.ranking)
+	register(s, operation{
+		ID: "ordersByCity", Method: http.MethodGet, Path: "/api/order/statistics/city", Group: "order", Permission: "order:list",
+		Summary: "Orders by city of their station", Description: "Orders that are not cancelled, by their start; the last 30 days when no time is given.",
+	}, d.byCity)
 	register(s, op("chargerUtilization", "charger-utilization", "How much chargers were used"), d.utilization)
 }
 
@@ -93,25 +98,16 @@ func (d Dashboard) stats(ctx context.Context, a *evcs.Actor, in *Target) (*api.D
 		return nil, err
 	}
 	now := d.Clock.Now()
-	today := report.LastDays(now, zoneOf(a), 1)
-	c, err := d.Read.Counts(ctx, scope, now, today.First(), today.Last())
-	if err != nil {
-		return nil, err
-	}
-	energy, err := d.Read.Energy(ctx, scope, 0, today)
-	if err != nil {
-		return nil, err
-	}
-	money, sandbox, err := d.Read.Revenue(ctx, scope, 0, today)
+	n, err := d.Read.Now(ctx, scope, now, report.OneDay(now, zoneOf(a)))
 	if err != nil {
 		return nil, err
 	}
 	return &api.DashboardStats{
-		TenantCount: c.Tenants, UserCount: c.Users, StationCount: c.StationsOpen, StationTotal: c.Stations,
-		ChargerCount: c.ChargersEnabled, ChargerTotal: c.Chargers, ConnectorCount: c.Connectors, OnlineChargerCount: c.Online,
-		ActiveSessionCount: c.Sessions, TodayOrderCount: c.OrdersInPeriod, TodayChargingAmount: api.KWh(energy[0]),
-		TodayRevenue: api.Money(money[0].Net()), TodayGrossRevenue: api.Money(money[0].Gross), TodayRefund: api.Money(money[0].Refund),
-		Sandbox: sandbox,
+		TenantCount: n.Tenants, UserCount: n.Users, StationCount: n.StationsOpen, StationTotal: n.Stations,
+		ChargerCount: n.ChargersEnabled, ChargerTotal: n.Chargers, ConnectorCount: n.Connectors, OnlineChargerCount: n.Online,
+		ActiveSessionCount: n.Sessions, TodayOrderCount: n.Orders, TodayChargingAmount: api.KWh(n.Energy),
+		TodayRevenue: api.Money(n.Revenue.Net()), TodayGrossRevenue: api.Money(n.Revenue.Gross), TodayRefund: api.Money(n.Revenue.Refund),
+		Sandbox: n.Sandbox,
 	}, nil
 }
 
@@ -169,12 +165,13 @@ func (d Dashboard) slots(ctx context.Context, a *evcs.Actor, in *slotFilter) (*[
 	if err != nil {
 		return nil, err
 	}
-	day := report.LastDays(d.Clock.Now(), zoneOf(a), 1).First()
+	day := report.OneDay(d.Clock.Now(), zoneOf(a))
 	if in.Date.Set {
-		day = in.Date.Value.In(zoneOf(a))
+		y, m, date := in.Date.Value.In(time.UTC).Date()
+		day = report.OneDay(time.Date(y, m, date, 12, 0, 0, 0, zoneOf(a)), zoneOf(a)) // noon is there on every day
 	}
 	hours := in.Granularity.Or(3)
-	counts, err := d.Read.OrderCounts(ctx, scope, in.Station.Value, report.Slots(day, hours))
+	counts, err := d.Read.OrderCounts(ctx, scope, in.Station.Value, day, hours)
 	if err != nil {
 		return nil, err
 	}
@@ -210,8 +207,7 @@ func (d Dashboard) ranking(ctx context.Context, a *evcs.Actor, in *rankFilter) (
 		return nil, err
 	}
 	period := report.LastDays(d.Clock.Now(), zoneOf(a), in.Days.Or(30))
-	whole := report.Bounds{period.First(), period.Last()}
-	found, err := d.Read.StationRanks(ctx, scope, whole, in.By, in.Limit.Or(5))
+	found, err := d.Read.StationRanks(ctx, scope, period, in.By, in.Limit.Or(5))
 	if err != nil {
 		return nil, err
 	}
@@ -248,4 +244,36 @@ func (d Dashboard) utilization(ctx context.Context, a *evcs.Actor, in *useFilter
 		}
 	})
 	return &list, nil
+}
+
+// cityDays is how far back the city figures go when no time is given.
+const cityDays = 30 * 24 * time.Hour
+
+func (d Dashboard) byCity(ctx context.Context, a *evcs.Actor, in *struct {
+	Target
+	StartTime Opt[api.Time] `query:"startTime"`
+	EndTime   Opt[api.Time] `query:"endTime"`
+},
+) (*[]api.CityStatistics, error) {
+	scope, err := in.Scope(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	from, to := span(a, in.StartTime, in.EndTime)
+	if to == 0 {
+		to = evcs.Millis(d.Clock.Now()) + 1
+	}
+	if from == 0 {
+		from = to - cityDays.Milliseconds()
+	}
+	if to < from {
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "endTime", Message: "lies before startTime"})
+	}
+	list, err := d.Read.Cities(ctx, scope, evcs.FromMillis(from), evcs.FromMillis(to), zoneOf(a))
+	return api.Ptr(listOf(list, func(c order.CityFigures) api.CityStatistics {
+		return api.CityStatistics{
+			Province: textOrNil(c.Province), City: textOrNil(c.City), OrderCount: c.Orders, StationCount: c.Stations, TotalEnergy: api.KWh(c.Energy),
+			TotalAmount: api.Money(c.Amount), NetPaidAmount: api.Money(c.NetPaid),
+		}
+	})), err
 }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/charging"
@@ -20,7 +19,6 @@ type OrderReader interface {
 	RunningSessions(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID) ([]*order.Session, error)
 	Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]tariff.Line, error)
 	Timeline(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]order.Entry, error)
-	ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([]order.CityFigures, error)
 }
 
 // Orders are the operations of charging orders.
@@ -78,10 +76,6 @@ func (p Orders) registerReads(s *Server) {
 		ID: "orderBySession", Method: http.MethodGet, Path: "/api/order/by-session", Group: "order", Permission: "order:query",
 		Summary: "The order of a session", Errors: []evcs.Code{evcs.CodeOrderNotFound},
 	}, p.bySession)
-	register(s, operation{
-		ID: "ordersByCity", Method: http.MethodGet, Path: "/api/order/statistics/city", Group: "order", Permission: "order:list",
-		Summary: "Orders by city of their station", Description: "Orders that are not cancelled, by their start; the last 30 days when no time is given.",
-	}, p.byCity)
 	register(s, operation{
 		ID: "getOrder", Method: http.MethodGet, Path: "/api/order/{id}", Group: "order", Permission: "order:query",
 		Summary: "One order with its lines", Errors: []evcs.Code{evcs.CodeOrderNotFound},
@@ -170,38 +164,6 @@ func (p Orders) timeline(ctx context.Context, a *evcs.Actor, in *orderPath) (*[]
 			out.From = api.Ptr(int(e.From))
 		}
 		return out
-	})), err
-}
-
-// cityDays is how far back the city figures go when no time is given.
-const cityDays = 30 * 24 * time.Hour
-
-func (p Orders) byCity(ctx context.Context, a *evcs.Actor, in *struct {
-	Target
-	StartTime Opt[api.Time] `query:"startTime"`
-	EndTime   Opt[api.Time] `query:"endTime"`
-},
-) (*[]api.CityStatistics, error) {
-	scope, err := in.Scope(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	from, to := span(a, in.StartTime, in.EndTime)
-	if to == 0 {
-		to = evcs.Millis(p.Clock.Now()) + 1
-	}
-	if from == 0 {
-		from = to - cityDays.Milliseconds()
-	}
-	if to < from {
-		return nil, evcs.Invalid(evcs.FieldFault{Field: "endTime", Message: "lies before startTime"})
-	}
-	list, err := p.Read.ByCity(ctx, scope, from, to)
-	return api.Ptr(listOf(list, func(c order.CityFigures) api.CityStatistics {
-		return api.CityStatistics{
-			Province: textOrNil(c.Province), City: textOrNil(c.City), OrderCount: c.Orders, StationCount: c.Stations, TotalEnergy: api.KWh(c.Energy),
-			TotalAmount: api.Money(c.Amount), NetPaidAmount: api.Money(c.NetPaid),
-		}
 	})), err
 }
 

@@ -5,18 +5,22 @@ package report
 
 import (
 	"math/bits"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
 
-// Counts are the figures of now.
-type Counts struct {
+// Now are the figures of now and of a day.
+type Now struct {
 	Tenants, Users               int64
 	StationsOpen, Stations       int64
 	ChargersEnabled, Chargers    int64
 	Connectors, Online, Sessions int64
-	OrdersInPeriod               int64
+	Orders                       int64 // of the day, as the rest
+	Energy                       evcs.Energy
+	Revenue                      Revenue
+	Sandbox                      bool // sandbox money was counted
 }
 
 // ChargerStatus are the enabled chargers by status, indexed by the contract's
@@ -101,26 +105,6 @@ func Share(part, whole int64) int64 {
 	return int64(share)
 }
 
-// Point is the energy of a session at a moment.
-type Point struct {
-	At     time.Time
-	Energy evcs.Energy
-}
-
-// Between is the energy at a moment between two points, on the straight line
-// that joins them.
-func Between(before, after Point, at time.Time) evcs.Energy {
-	span, part := after.At.Sub(before.At).Milliseconds(), at.Sub(before.At).Milliseconds()
-	switch {
-	case part <= 0:
-		return before.Energy
-	case part >= span:
-		return after.Energy
-	}
-	rise := int64(after.Energy - before.Energy)
-	return before.Energy + evcs.Energy(rise/span*part+rise%span*part/span)
-}
-
 // Bounds are the beginnings of periods in a row, and the end of the last.
 type Bounds []time.Time
 
@@ -129,31 +113,27 @@ func LastDays(now time.Time, zone *time.Location, n int) Bounds {
 	today := now.In(zone)
 	bounds := make(Bounds, n+1)
 	for i := range bounds {
-		bounds[i] = time.Date(today.Year(), today.Month(), today.Day()+1-n+i, 0, 0, 0, 0, zone)
+		bounds[i] = dayStart(today.Year(), today.Month(), today.Day()+1-n+i, zone)
 	}
 	return bounds
 }
 
-// Slots are the bounds of the slots of a day, hours long each.
-func Slots(day time.Time, hours int) Bounds {
-	bounds := make(Bounds, 24/hours+1)
-	for i := range bounds {
-		bounds[i] = time.Date(day.Year(), day.Month(), day.Day(), i*hours, 0, 0, 0, day.Location())
-	}
-	return bounds
+// OneDay are the bounds of the local day of a moment.
+func OneDay(at time.Time, zone *time.Location) Bounds {
+	day := DayOf(at, zone)
+	return Bounds{day, next(day)}
 }
 
 // Place is the period that a moment lies in; -1 outside of all.
 func (b Bounds) Place(at time.Time) int {
-	for i := len(b) - 2; i >= 0; i-- {
-		if !at.Before(b[i]) {
-			if at.Before(b[i+1]) {
-				return i
-			}
-			return -1
-		}
+	i, found := slices.BinarySearchFunc(b, at, time.Time.Compare)
+	if !found {
+		i--
 	}
-	return -1
+	if i == len(b)-1 {
+		return -1
+	}
+	return i
 }
 
 // First and Last are the ends of the whole.

@@ -110,13 +110,14 @@ func (s Orders) InsertOrder(ctx context.Context, o *order.Order) error {
 // UpdateOrder compares the version and counts it up.
 func (s Orders) UpdateOrder(ctx context.Context, scope evcs.Scope, o *order.Order) error {
 	in, tenant := scopeCond("tenant_id", scope)
-	err := s.q.swap(ctx, "update order", `
+	unroll := func() (bool, error) { return s.q.unrollOrder(ctx, o.Tenant, o.ID, o.Version) }
+	err := s.q.swapRolled(ctx, "update order", unroll, `
 		UPDATE orders SET session_id = ?, user_ref = ?, user_name = ?, id_tag = ?, status = ?, start_state = ?, started_at = ?, ended_at = ?,
 			energy = ?, seconds = ?, plan_id = ?, snapshot_id = ?, electricity_amount = ?, service_amount = ?, parking_amount = ?,
 			idle_amount = ?, discount_amount = ?, amount = ?, paid_amount = ?, refunded_amount = ?, payment_id = ?, trade_no = ?,
 			payment_method = ?, paid_at = ?, sandbox = ?, stop_reason = ?, cancel_reason = ?, stop_requested_at = ?, held = ?,
 			anomalies = ?, estimated = ?, updated_at = ?, version = version + 1
-		WHERE id = ? AND version = ? AND `+in,
+		WHERE id = ? AND version = ? AND NOT rolled AND `+in,
 		o.SessionID, o.User, textOrNull(o.UserName), textOrNull(o.IDTag), o.Status, o.StartState, evcs.Millis(o.StartedAt), evcs.Millis(o.EndedAt),
 		o.Energy, o.Seconds, o.Plan, o.Snapshot, o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount,
 		o.IdleAmount, o.DiscountAmount, o.Amount, o.PaidAmount, o.RefundedAmount, o.Payment, textOrNull(o.TradeNo),

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -57,25 +56,6 @@ var orderListing = listing[order.Listed]{
 // OrderPage lists orders.
 func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w order.Filter, r evcs.PageRequest) (evcs.Page[order.Listed], error) {
 	return page(ctx, s.q, orderListing, orderFilter(scope, w), r)
-}
-
-// ByCity sums orders that are not cancelled by the city of their station, for
-// starts in [from, to) milliseconds, most orders first.
-func (s Orders) ByCity(ctx context.Context, scope evcs.Scope, from, to int64) ([]order.CityFigures, error) {
-	in, tenant := scopeCond("o.tenant_id", scope)
-	var list []order.CityFigures
-	err := s.q.each(ctx, "sum orders by city", func(rows *sql.Rows) error {
-		var c order.CityFigures
-		err := rows.Scan(&c.Province, &c.City, &c.Orders, &c.Stations, &c.Energy, &c.Amount, &c.NetPaid)
-		list = append(list, c)
-		return err
-	}, `SELECT COALESCE(st.province, '') AS province, COALESCE(st.city, '') AS city, COUNT(*) AS orders, COUNT(DISTINCT o.station_id),
-			CAST(COALESCE(SUM(o.energy), 0) AS BIGINT), CAST(COALESCE(SUM(o.amount), 0) AS BIGINT),
-			CAST(COALESCE(SUM(o.paid_amount - o.refunded_amount), 0) AS BIGINT)
-		FROM orders o LEFT JOIN stations st ON st.id = o.station_id
-		WHERE o.status <> 2 AND o.started_at >= ? AND o.started_at < ? AND `+in+`
-		GROUP BY COALESCE(st.province, ''), COALESCE(st.city, '') ORDER BY orders DESC, province, city`, from, to, tenant)
-	return list, err
 }
 
 var sessionListing = listing[order.ListedSession]{

@@ -116,13 +116,14 @@ func (b PaymentBooks) Insert(ctx context.Context, scope evcs.Scope, p *payment.P
 
 // Update implements payment.Books.
 func (b PaymentBooks) Update(ctx context.Context, scope evcs.Scope, p *payment.Payment) error {
-	err := b.q.swap(ctx, "update payment", `
+	unroll := func() (bool, error) { return b.q.unrollPayment(ctx, p.Tenant, p.ID, p.Version) }
+	err := b.q.swapRolled(ctx, "update payment", unroll, `
 		UPDATE payments SET channel_trade_no = ?, status = ?, pay_params = ?, pay_url = ?, paid_at = ?, refunded_amount = ?, refunding_amount = ?, fee = ?,
 			settles = ?, failure_code = ?, failure_message = ?, last_query_at = ?, next_query_at = ?, queries = ?, updated_at = ?, version = version + 1
-		WHERE id = ? AND `+moneyWithin(scope)+` AND version = ?`,
+		WHERE id = ? AND `+moneyWithin(scope)+` AND version = ? AND (NOT rolled OR paid_at = ?)`,
 		nullText(p.ChannelTradeNo), p.Status, nullText(string(p.PayParams)), nullText(p.PayURL), evcs.Millis(p.PaidAt), p.Refunded, p.Refunding, p.Fee,
 		p.Settles, nullText(p.FailureCode), nullText(p.FailureMessage), evcs.Millis(p.LastQueryAt), evcs.Millis(p.NextQueryAt), p.Queries,
-		evcs.Millis(p.UpdatedAt), p.ID, scope.Tenant, p.Version)
+		evcs.Millis(p.UpdatedAt), p.ID, scope.Tenant, p.Version, evcs.Millis(p.PaidAt))
 	if err == nil {
 		p.Version++
 	}
@@ -184,12 +185,13 @@ func (b PaymentBooks) InsertRefund(ctx context.Context, scope evcs.Scope, r *pay
 
 // UpdateRefund implements payment.Books.
 func (b PaymentBooks) UpdateRefund(ctx context.Context, scope evcs.Scope, r *payment.Refund) error {
-	err := b.q.swap(ctx, "update refund", `
+	unroll := func() (bool, error) { return b.q.unrollRefund(ctx, r.Tenant, r.ID, r.Version) }
+	err := b.q.swapRolled(ctx, "update refund", unroll, `
 		UPDATE refunds SET status = ?, channel_refund_no = ?, failure_code = ?, failure_message = ?, accepted_at = ?, success_at = ?, next_query_at = ?,
 			queries = ?, updated_at = ?, version = version + 1
-		WHERE id = ? AND `+moneyWithin(scope)+` AND version = ?`,
+		WHERE id = ? AND `+moneyWithin(scope)+` AND version = ? AND (NOT rolled OR status = ? AND success_at = ?)`,
 		r.Status, nullText(r.ChannelRefundNo), nullText(r.FailureCode), nullText(r.FailureMessage), evcs.Millis(r.AcceptedAt), evcs.Millis(r.SuccessAt),
-		evcs.Millis(r.NextQueryAt), r.Queries, evcs.Millis(r.UpdatedAt), r.ID, scope.Tenant, r.Version)
+		evcs.Millis(r.NextQueryAt), r.Queries, evcs.Millis(r.UpdatedAt), r.ID, scope.Tenant, r.Version, r.Status, evcs.Millis(r.SuccessAt))
 	if err == nil {
 		r.Version++
 	}

@@ -167,6 +167,11 @@ var withoutTenant = map[string]string{
 	"Head":            "the pump serves every tenant's webhooks",
 	"PruneDeliveries": "retention",
 	"nameStations":    "names stations that a scoped query found just before",
+	"countOrders":     "view.raw and view.days add the scope",
+	"rawMoney":        "view.raw adds the scope",
+	"rawSessions":     "view.raw adds the scope",
+	"rank":            "view.raw and view.rolled add the scope",
+	"occupied":        "view.raw and view.rolled add the scope",
 }
 
 var tableName = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|UPDATE|INTO)\s+([a-z_]+)`)

@@ -157,11 +157,12 @@ func readingValues(x *order.Session) []any {
 // UpdateSession compares the version and counts it up.
 func (s Orders) UpdateSession(ctx context.Context, scope evcs.Scope, x *order.Session) error {
 	in, tenant := scopeCond("tenant_id", scope)
-	err := s.q.swap(ctx, "update session", `
+	unroll := func() (bool, error) { return s.q.unrollSession(ctx, x.Tenant, x.ID, x.Version) }
+	err := s.q.swapRolled(ctx, "update session", unroll, `
 		UPDATE sessions SET order_id = ?, user_ref = ?, id_tag = ?, protocol = ?, device_key = ?, state = ?, started_at = ?, stopped_at = ?,
 			received_start_at = ?, received_stop_at = ?, meter_start = ?, meter_stop = ?, stop_reason = ?, stop_reason_raw = ?, stop_digest = ?,
 			device_energy = ?, device_amount = ?, device_seconds = ?, estimated = ?, `+readingSet+`
-		WHERE id = ? AND version = ? AND `+in, append(sessionValues(x), x.ID, x.Version, tenant)...)
+		WHERE id = ? AND version = ? AND NOT rolled AND `+in, append(sessionValues(x), x.ID, x.Version, tenant)...)
 	if err == nil {
 		x.Version++
 	}
@@ -174,7 +175,8 @@ const readingSet = `energy = ?, seconds = ?, samples = ?, last_at = ?, last_have
 
 // UpdateReading is UpdateSession for what a reading moves.
 func (s Orders) UpdateReading(ctx context.Context, x *order.Session) error {
-	err := s.q.swap(ctx, "update reading", `UPDATE sessions SET `+readingSet+`, state = ? WHERE id = ? AND version = ? AND tenant_id = ?`,
+	unroll := func() (bool, error) { return s.q.unrollSession(ctx, x.Tenant, x.ID, x.Version) }
+	err := s.q.swapRolled(ctx, "update reading", unroll, `UPDATE sessions SET `+readingSet+`, state = ? WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ?`,
 		append(readingValues(x), x.State, x.ID, x.Version, x.Tenant)...)
 	if err == nil {
 		x.Version++
