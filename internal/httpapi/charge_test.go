@@ -104,6 +104,7 @@ func newForecourt(t *testing.T, db *store.DB) *forecourt {
 			"reader":  {User: 5, Tenant: 1, Zone: time.UTC, Permissions: allow("order:query")},
 		},
 		Parts: []Part{
+			Dashboard{Clock: f.clock, Read: store.NewReports(f.db)},
 			orders,
 			Sessions{Read: read.Orders(), Orders: orders, Chargers: read.Stations(), Engine: f.engine},
 			Commands{Read: read.Commands(), Chargers: read.Stations(), Engine: f.engine},
