@@ -16,6 +16,7 @@ import (
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/sandboxpay"
+	"github.com/evcs/evcs/internal/store"
 )
 
 const (
@@ -67,14 +68,14 @@ func (d *Daemon) wireWatch(ctx context.Context, p *parts) error {
 	})
 	p.work = append(p.work, part{"node watch", p.watch.Run})
 	p.api = append(p.api, httpapi.Observation{
-		Watch: p.watch, Read: d.db.Reader().Reports(), Alerts: alerts{d.db.Reader().Alarms(), d.db.Reader().Notices()}, Clock: d.opt.Clock,
+		Watch: p.watch, Read: store.NewReports(d.db), Alerts: alerts{d.db.Reader().Alarms(), d.db.Reader().Notices()}, Clock: d.opt.Clock,
 	})
 	return nil
 }
 
 // figures answers what alert rules ask.
 func (d *Daemon) figures(p *parts) health.Figures {
-	return health.Figures{Watch: p.watch, Trade: d.db.Reader().Reports(), Clock: d.opt.Clock, Outbox: d.outboxSince, Settlement: d.settlementSince}
+	return health.Figures{Watch: p.watch, Trade: store.NewReports(d.db), Clock: d.opt.Clock, Outbox: d.outboxSince, Settlement: d.settlementSince}
 }
 
 func (d *Daemon) outboxSince(ctx context.Context) (time.Time, error) {

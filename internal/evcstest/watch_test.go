@@ -261,7 +261,7 @@ func TestFiguresOfTenants(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		clock := new(evcstest.Clock)
-		f := health.Figures{Trade: db.Reader().Reports(), Clock: clock}
+		f := health.Figures{Trade: store.NewReports(db), Clock: clock}
 		for _, m := range health.Metrics() {
 			if m.Host {
 				continue

@@ -20,8 +20,7 @@ type Watcher interface {
 
 // BusinessReader reads the figures of the trade; store.Reports is one.
 type BusinessReader interface {
-	Counts(ctx context.Context, scope evcs.Scope, now, from, to time.Time) (report.Counts, error)
-	Revenue(ctx context.Context, scope evcs.Scope, station evcs.StationID, b report.Bounds) (list []report.Revenue, sandbox bool, err error)
+	Now(ctx context.Context, scope evcs.Scope, now time.Time, day report.Bounds) (report.Now, error)
 	Business(ctx context.Context, scope evcs.Scope, from, to time.Time) (report.Business, error)
 	Outcomes(ctx context.Context, scope evcs.Scope, from, to time.Time) (report.Outcomes, error)
 }
@@ -301,8 +300,8 @@ func (o Observation) business(ctx context.Context, a *evcs.Actor, in *Target) (*
 
 func (o Observation) figures(ctx context.Context, a *evcs.Actor, scope evcs.Scope) (*api.BusinessMetrics, error) {
 	now := o.Clock.Now()
-	today := report.LastDays(now, zoneOf(a), 1)
-	c, err := o.Read.Counts(ctx, scope, now, today.First(), today.Last())
+	today := report.OneDay(now, zoneOf(a))
+	c, err := o.Read.Now(ctx, scope, now, today)
 	if err != nil {
 		return nil, err
 	}
@@ -314,13 +313,9 @@ func (o Observation) figures(ctx context.Context, a *evcs.Actor, scope evcs.Scop
 	if err != nil {
 		return nil, err
 	}
-	money, _, err := o.Read.Revenue(ctx, scope, 0, today)
-	if err != nil {
-		return nil, err
-	}
 	return &api.BusinessMetrics{
-		ActiveOrders: b.ActiveOrders, DailyOrders: c.OrdersInPeriod, ActiveChargers: b.ActiveChargers, OnlineChargers: c.Online,
-		DailyRevenue: api.Money(money[0].Net()), ActiveUsers: b.ActiveUsers, DailyNewUsers: b.NewUsers,
+		ActiveOrders: b.ActiveOrders, DailyOrders: c.Orders, ActiveChargers: b.ActiveChargers, OnlineChargers: c.Online,
+		DailyRevenue: api.Money(c.Revenue.Net()), ActiveUsers: b.ActiveUsers, DailyNewUsers: b.NewUsers,
 		StartSuccessRate:   percentOrNil(report.Rate(hour.Starts-hour.FailedStarts, hour.Starts)),
 		PaymentSuccessRate: percentOrNil(report.Rate(hour.Paid, hour.Paid+hour.FailedPayments)),
 		ChargerOnlineRate:  percentOrNil(report.Rate(c.Online, c.ChargersEnabled)),

@@ -15,7 +15,7 @@ func (s Reports) Business(ctx context.Context, scope evcs.Scope, from, to time.T
 	var b report.Business
 	in := func(column string) string { cond, _ := scopeCond(column, scope); return cond }
 	t, begin, end := int64(scope.Tenant), evcs.Millis(from), evcs.Millis(to)
-	err := s.q.one(ctx, "count for monitoring", sql.ErrNoRows, []any{
+	err := s.db.Reader().q.one(ctx, "count for monitoring", sql.ErrNoRows, []any{
 		&b.ActiveOrders, &b.ActiveChargers, &b.ActiveUsers, &b.NewUsers, &b.Held, &b.Orphans, &b.OpenDifference,
 	}, `SELECT
 		(SELECT COUNT(*) FROM orders o WHERE o.status = 0 AND `+in("o.tenant_id")+`),
@@ -37,7 +37,7 @@ func (s Reports) Outcomes(ctx context.Context, scope evcs.Scope, from, to time.T
 	in := func(column string) string { cond, _ := scopeCond(column, scope); return cond }
 	t, begin, end := int64(scope.Tenant), evcs.Millis(from), evcs.Millis(to)
 	var confirmed int64
-	err := s.q.one(ctx, "count outcomes", sql.ErrNoRows, []any{
+	err := s.db.Reader().q.one(ctx, "count outcomes", sql.ErrNoRows, []any{
 		&confirmed, &o.FailedStarts, &o.Paid, &o.FailedPayments, &o.Ended, &o.EndedHeld, &o.Enabled, &o.Offline, &o.Running,
 	}, `SELECT x.started, x.failed, y.paid, y.failed, z.ended, z.held, c.enabled, c.offline, r.running
 		FROM (SELECT COUNT(*) FILTER (WHERE o.start_state = 'STARTED') AS started, COUNT(*) FILTER (WHERE o.start_state = 'FAILED') AS failed
@@ -81,11 +81,11 @@ type GaugeCounts struct {
 // GaugeCounts counts for Prometheus, every tenant's.
 func (s Reports) GaugeCounts(ctx context.Context) (GaugeCounts, error) {
 	g := GaugeCounts{Differences: make(map[string]int64), Alerts: make(map[string]int64)}
-	err := s.q.one(ctx, "count running orders", sql.ErrNoRows, []any{&g.ActiveOrders}, `SELECT COUNT(*) FROM orders WHERE status = 0`)
+	err := s.db.Reader().q.one(ctx, "count running orders", sql.ErrNoRows, []any{&g.ActiveOrders}, `SELECT COUNT(*) FROM orders WHERE status = 0`)
 	if err != nil {
 		return g, err
 	}
-	err = s.q.each(ctx, "count chargers by status", func(rows *sql.Rows) error {
+	err = s.db.Reader().q.each(ctx, "count chargers by status", func(rows *sql.Rows) error {
 		var status int
 		var n int64
 		err := rows.Scan(&status, &n)
@@ -106,8 +106,8 @@ func (s Reports) GaugeCounts(ctx context.Context) (GaugeCounts, error) {
 			return err
 		}
 	}
-	if err := s.q.each(ctx, "count open differences", into(g.Differences), `SELECT channel, COUNT(*) FROM recon_differences WHERE state = 'OPEN' GROUP BY channel`); err != nil {
+	if err := s.db.Reader().q.each(ctx, "count open differences", into(g.Differences), `SELECT channel, COUNT(*) FROM recon_differences WHERE state = 'OPEN' GROUP BY channel`); err != nil {
 		return g, err
 	}
-	return g, s.q.each(ctx, "count open alerts", into(g.Alerts), `SELECT severity, COUNT(*) FROM alerts WHERE status <> 'RESOLVED' GROUP BY severity`)
+	return g, s.db.Reader().q.each(ctx, "count open alerts", into(g.Alerts), `SELECT severity, COUNT(*) FROM alerts WHERE status <> 'RESOLVED' GROUP BY severity`)
 }

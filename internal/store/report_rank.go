@@ -266,14 +266,14 @@ func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.Stati
 	})
 }
 
-// maxNamed is how many stations one statement names.
-const maxNamed = 500
+// namedStations is how many stations one statement names.
+const namedStations = 500
 
 func (v view) byCity(ctx context.Context, sums map[evcs.StationID]orderSum) ([]order.CityFigures, error) {
 	type place struct{ province, city string }
 	places := make(map[evcs.StationID]place, len(sums))
 	ids := slices.Sorted(keys(sums))
-	for part := range slices.Chunk(ids, maxNamed) {
+	for part := range slices.Chunk(ids, namedStations) {
 		var f filter
 		f.scope("st.tenant_id", v.scope)
 		among(&f, "st.id", part)
