@@ -50,9 +50,7 @@ func (t *torture) loseDatabase(ctx context.Context) error {
 	pid := t.daemon.Process().PID()
 	t.cluster.kill()
 	pause(ctx, outage)
-	if err := t.write(ctx); err == nil {
-		t.faulty.add(notRecovering, "a write was acknowledged while PostgreSQL was dead")
-	}
+	t.refuses(ctx, "PostgreSQL was dead")
 	if err := t.cluster.start(ctx); err != nil {
 		return err
 	}
@@ -68,9 +66,8 @@ func (t *torture) fill(ctx context.Context, room bool) error {
 	}
 	deadline := probe.Monotonic() + fillTime
 	for {
-		var r *probe.Refusal
 		err := t.write(ctx)
-		if errors.As(err, &r) && r.Status == http.StatusServiceUnavailable && r.Code == 9503 {
+		if unavailable(err) {
 			break
 		}
 		if ctx.Err() != nil {
@@ -82,9 +79,7 @@ func (t *torture) fill(ctx context.Context, room bool) error {
 		pause(ctx, 20*time.Millisecond)
 	}
 	pause(ctx, fullTime)
-	if err := t.write(ctx); err == nil {
-		t.faulty.add(notRecovering, "a write was acknowledged while the store was full")
-	}
+	t.refuses(ctx, "the store was full")
 	if !room {
 		return nil // the kill follows at once
 	}
@@ -92,6 +87,18 @@ func (t *torture) fill(ctx context.Context, room bool) error {
 		return err
 	}
 	return t.back(ctx, pid, "there is room again")
+}
+
+func unavailable(err error) bool {
+	var r *probe.Refusal
+	return errors.As(err, &r) && r.Status == http.StatusServiceUnavailable && r.Code == 9503
+}
+
+// refuses wants 9503 for a write.
+func (t *torture) refuses(ctx context.Context, while string) {
+	if err := t.write(ctx); !unavailable(err) {
+		t.faulty.add(notRecovering, "while %s a write was answered with %v, right is 9503", while, err)
+	}
 }
 
 // limitFiles bounds the size of every file that a process writes.

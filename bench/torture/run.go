@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -55,6 +57,16 @@ func (f *findings) add(k kind, format string, args ...any) {
 	f.texts = append(f.texts, string(k)+": "+fmt.Sprintf(format, args...))
 }
 
+// rank puts the gravest violations first: a list may be long.
+func rank(text string) int {
+	for i, k := range []kind{lostStart, lostPayment, lostRefund, lostStop, lostMeter, lostReview} {
+		if strings.HasPrefix(text, string(k)) {
+			return i
+		}
+	}
+	return maxListed // in the order in which they were found
+}
+
 // maxListed bounds the list of violations that is printed.
 const maxListed = 200
 
@@ -101,6 +113,7 @@ func (t *torture) run(ctx context.Context) (s summary, err error) {
 		return s, err
 	}
 	s.Counts, s.Found, s.Kinds = t.fleet.Counts(), len(t.faulty.texts), t.faulty.kinds
+	slices.SortStableFunc(t.faulty.texts, func(a, b string) int { return rank(a) - rank(b) })
 	s.Violations = append(s.Violations, t.faulty.texts[:min(s.Found, maxListed)]...)
 	s.Seconds, s.WindUp = int64((probe.Monotonic() - t.began).Seconds()), int64((probe.Monotonic() - last).Seconds())
 	return s, nil
