@@ -41,6 +41,7 @@ func forgetful(config string) error {
 		return err
 	}
 	w := newWorld(func(args ...any) { fmt.Fprintln(os.Stderr, args...) })
+	w.doubling = os.Getenv("TORTURE_DOUBLING") != ""
 	for line := range strings.Lines(string(text)) {
 		name, address, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		if name == "rest" || name == "device" {
@@ -48,7 +49,6 @@ func forgetful(config string) error {
 			go func() { _ = srv.ListenAndServe() }()
 		}
 	}
-	w.doubling = os.Getenv("TORTURE_DOUBLING") != ""
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	<-ctx.Done()
