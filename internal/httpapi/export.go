@@ -145,7 +145,7 @@ func (e Exports) register(s *Server) {
 				"At most 1000000 rows (9412 before the first byte), ten exports a minute.",
 		}
 		for _, d := range s.operations {
-			if d.Path == like {
+			if d.Path == like && len(d.Sorts) > 0 {
 				op.Sorts, op.WideByDefault = d.Sorts, d.WideByDefault
 			}
 		}

@@ -23,6 +23,7 @@ const (
 	streamBatch    = 500
 	streamBehind   = 10_000
 	streamBeat     = 15 * time.Second
+	streamCheck    = time.Second      // of its credential
 	streamPatience = 20 * time.Second // for a reader that does not read
 )
 
@@ -94,7 +95,7 @@ func (e Events) stream(ctx context.Context, a *evcs.Actor, in *streamEvents, rep
 		return evcs.With(errTooMany, map[string]any{"retryAfter": 30})
 	}
 	defer e.streams.leave(a.Tenant)
-	r := &reading{events: e, in: in, scope: scope, reply: reply, bearer: bearer, known: map[evcs.TenantID]bool{scope.Tenant: true}}
+	r := &reading{events: e, in: in, scope: scope, reply: reply, actor: a, bearer: bearer, known: map[evcs.TenantID]bool{scope.Tenant: true}}
 	return r.run(ctx, from, resume)
 }
 
@@ -127,7 +128,8 @@ type reading struct {
 	in     *streamEvents
 	scope  evcs.Scope
 	reply  Reply
-	bearer string
+	actor  *evcs.Actor
+	bearer string                 // empty: a trusted proxy said who it is
 	known  map[evcs.TenantID]bool // of tenants: in scope?
 	last   evcs.EventID           // the place reached
 }
@@ -213,8 +215,9 @@ func (r *reading) replay(ctx context.Context) error {
 }
 
 func (r *reading) live(ctx context.Context, sub *event.Subscription) error {
-	beat := time.NewTicker(streamBeat)
+	beat, check := time.NewTicker(streamBeat), time.NewTicker(streamCheck)
 	defer beat.Stop()
+	defer check.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -233,15 +236,29 @@ func (r *reading) live(ctx context.Context, sub *event.Subscription) error {
 			if err := r.send(e); err != nil {
 				return err
 			}
-		case <-beat.C:
-			if _, err := r.events.Guard.Authenticate(ctx, r.bearer, r.reply.Address); err != nil {
-				return errStreamOver // the token ended
+		case <-check.C:
+			if !r.permitted(ctx) {
+				return errStreamOver
 			}
+		case <-beat.C:
 			if err := r.write(":\n\n"); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// permitted reports whether the credential still opens this stream.
+func (r *reading) permitted(ctx context.Context) bool {
+	var a *evcs.Actor
+	var err error
+	proxies, proxied := r.events.Guard.(Proxies)
+	if r.bearer == "" && proxied {
+		a, err = proxies.Impersonate(ctx, r.actor.User, r.actor.Tenant, r.reply.Address)
+	} else {
+		a, err = r.events.Guard.Authenticate(ctx, r.bearer, r.reply.Address)
+	}
+	return err == nil && a.May("event:subscribe") && (!r.scope.Descendants || a.May(readDescendants))
 }
 
 // covers reports whether a tenant lies in the stream's scope.
