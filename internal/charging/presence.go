@@ -29,6 +29,9 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 		if err := s.saveCharger(ctx, tx, now); err != nil {
 			return err
 		}
+		if err := tx.Stations().CredentialUsed(ctx, s.scope(), s.place.id, now); err != nil {
+			return err
+		}
 		if err := s.heardAgain(ctx, tx, now); err != nil {
 			return err
 		}

@@ -169,6 +169,11 @@ func TestConnectionsAreCounted(t *testing.T) {
 		!c.ConnectedSince.Equal(begun) || !c.LastMessageTime.Equal(begun) || c.MessagesIn != 2 || c.PendingCommands != 1 {
 		t.Errorf("%+v", c)
 	}
+	var shown struct{ LastUsedTime time.Time }
+	y.by.OK(t, http.MethodGet, evcstest.Path("/api/charger/%d/credential", y.ChargerID), nil).Into(t, &shown)
+	if !shown.LastUsedTime.Equal(begun) {
+		t.Errorf("the credential was last used at %v", shown.LastUsedTime)
+	}
 	if list := read("?protocol=YKC"); len(list) != 0 {
 		t.Errorf("%+v", list)
 	}

@@ -69,6 +69,9 @@ type Credentials interface {
 	Credential(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) (*Credential, error)
 	// PutCredential inserts or, comparing the version, updates.
 	PutCredential(ctx context.Context, scope evcs.Scope, c *Credential) error
+	// CredentialUsed notes that the charger was let in with its credential; without
+	// one it does nothing. It moves no version: nobody decides by it.
+	CredentialUsed(ctx context.Context, scope evcs.Scope, id evcs.ChargerID, at time.Time) error
 	DeleteCredential(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) error
 	// IDTagByTag finds a live tag of the tenant; ErrTagNotFound.
 	IDTagByTag(ctx context.Context, t evcs.TenantID, tag string) (*IDTag, error)

@@ -75,6 +75,14 @@ func (s Credentials) PutCredential(ctx context.Context, scope evcs.Scope, c *sta
 	return err
 }
 
+// CredentialUsed implements station.Credentials.
+func (s Credentials) CredentialUsed(ctx context.Context, scope evcs.Scope, id evcs.ChargerID, at time.Time) error {
+	cond, arg := scopeCond("tenant_id", scope)
+	_, err := s.q.exec(ctx, "note the use of a credential",
+		`UPDATE credentials SET last_used_at = ? WHERE charger_id = ? AND last_used_at < ? AND `+cond, evcs.Millis(at), id, evcs.Millis(at), arg)
+	return err
+}
+
 // DeleteCredential implements station.Credentials.
 func (s Credentials) DeleteCredential(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) error {
 	cond, arg := scopeCond("tenant_id", scope)
