@@ -181,6 +181,9 @@ func Defaults() Config {
 	}
 }
 
+// minLogBytes is the least that the log store can turn over.
+const minLogBytes = 1 << 20
+
 // Check returns every fault of the settings, joined.
 func (c Config) Check() error {
 	var faults []error
@@ -225,6 +228,9 @@ func (c Config) Check() error {
 		if d.d <= 0 {
 			fault(d.key, "must be longer than 0")
 		}
+	}
+	if c.Logs.MaxBytes < minLogBytes {
+		fault("logs.maxBytes", "must be at least %d", minLogBytes)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Logs.Level) {
 		fault("logs.level", "must be debug, info, warn or error")

@@ -10,6 +10,7 @@ import (
 	"github.com/evcs/evcs/internal/cloudcharge"
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/ocpp16"
 	"github.com/evcs/evcs/internal/ocppj"
@@ -21,7 +22,7 @@ import (
 // wireCharging makes everything that talks to chargers and returns the handler
 // of the device listener.
 func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, error) {
-	log, clock := d.opt.Log, d.opt.Clock
+	clock := d.opt.Clock
 	urgent := func(ctx context.Context, fn func(charging.Tx) error) error {
 		return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 	}
@@ -30,27 +31,27 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 	}
 	hub := device.NewHub()
 	p.engine = charging.New(charging.Config{
-		Urgent: urgent, Patient: patient, Rolls: d.db.Rolls(), Hub: hub, Clock: clock, Log: log, Node: d.node(),
+		Urgent: urgent, Patient: patient, Rolls: d.db.Rolls(), Hub: hub, Clock: clock, Log: d.log(health.Order, "charging"), Node: d.node(),
 		OfflineAfter: d.opt.Config.Device.OfflineAfter,
 	})
 	if err := p.engine.Recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover after the restart: %w", err)
 	}
 	gate := &charging.Gate{
-		Chargers: d.db.Reader().Stations(), Tenants: d.db.Reader().Tenants(), Sealer: p.sealer, Clock: clock, Log: log, Refusal: d.db.Rolls(), Alarm: patient,
+		Chargers: d.db.Reader().Stations(), Tenants: d.db.Reader().Tenants(), Sealer: p.sealer, Clock: clock, Log: d.log(health.Protocol, "gate"), Refusal: d.db.Rolls(), Alarm: patient,
 		Authorities: d.deviceAuthorities,
 	}
 	wires := ocppj.NewEngine(ocppj.Options{
-		Clock: clock, Log: log, Rate: d.opt.Config.RateLimit.DevicePerSecond, Silence: d.opt.Config.Device.OfflineAfter,
+		Clock: clock, Log: d.log(health.Protocol, "ocpp"), Rate: d.opt.Config.RateLimit.DevicePerSecond, Silence: d.opt.Config.Device.OfflineAfter,
 	})
-	journal := &charging.Journal{Store: patient, Log: log}
+	journal := &charging.Journal{Store: patient, Log: d.log(health.Protocol, "journal")}
 	heard := listener{p.engine, p.metrics.Add}
 	gateway := ocppj.NewGateway(ocppj.Config{
 		Gate: gate, Presence: p.engine, Hub: hub, Engine: wires,
-		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: log, Late: p.engine.Late, Journal: journal})},
+		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: d.log(health.Protocol, "ocpp16"), Late: p.engine.Late, Journal: journal})},
 	})
 	cloud := cloudcharge.NewServer(cloudcharge.Config{
-		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(), Clock: clock, Log: log,
+		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(), Clock: clock, Log: d.log(health.Protocol, "cloudcharge"),
 		Late: p.engine.Late, Journal: journal, Rate: d.opt.Config.RateLimit.DevicePerSecond,
 	})
 	p.devices = append(p.devices, part{"charger connections", gateway.Run}, part{"cloudcharge", cloud.Run})

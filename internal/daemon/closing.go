@@ -7,6 +7,7 @@ import (
 
 	"github.com/evcs/evcs/internal/closing"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
 	"github.com/evcs/evcs/internal/payment"
@@ -26,7 +27,7 @@ func (d *Daemon) wireClosing(p *parts) {
 	}
 	read := d.db.Reader()
 	p.closer = closing.New(closing.Config{
-		Node: d.node(), Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
+		Node: d.node(), Clock: d.opt.Clock, Log: d.log(health.Payment, "closing"), Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
 		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},

@@ -21,6 +21,8 @@ import (
 
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
+	"github.com/evcs/evcs/internal/logstore"
 	"github.com/evcs/evcs/internal/store"
 )
 
@@ -43,6 +45,7 @@ type Options struct {
 type Daemon struct {
 	opt      Options
 	db       *store.DB
+	logs     *logstore.Store
 	rest     net.Listener
 	device   net.Listener
 	secure   net.Listener // devices over TLS, on a port of its own; nil: none
@@ -82,6 +85,9 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	if err := d.listen(ctx); err != nil {
+		return err
+	}
+	if err := d.openLogs(); err != nil {
 		return err
 	}
 	db, err := openStore(ctx, d.opt)
@@ -208,6 +214,9 @@ func (d *Daemon) close() error {
 			}
 		}
 	}
+	if d.logs != nil {
+		errs = append(errs, d.logs.Close())
+	}
 	if d.db != nil {
 		errs = append(errs, d.db.Close())
 		d.db = nil
@@ -221,7 +230,7 @@ func (d *Daemon) serveHTTP(l net.Listener, h http.Handler, secure *tls.Config, p
 	return func(ctx context.Context) error {
 		server := &http.Server{
 			Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure,
-			ErrorLog: slog.NewLogLogger(d.opt.Log.Handler(), slog.LevelDebug),
+			ErrorLog: slog.NewLogLogger(d.log(health.Gateway, "listener").Handler(), slog.LevelDebug),
 		}
 		done := make(chan error, 1)
 		go func() {

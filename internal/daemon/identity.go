@@ -5,6 +5,7 @@ import (
 
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/config"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/tenant"
@@ -24,7 +25,7 @@ func (d *Daemon) wireTenants(p *parts) error {
 		return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 	}
 	read := d.db.Reader()
-	p.crossings = &tenant.Crossings{Clock: d.opt.Clock, Transact: transact, Log: d.opt.Log}
+	p.crossings = &tenant.Crossings{Clock: d.opt.Clock, Transact: transact, Log: d.log(health.Tenant, "audit")}
 	p.work = append(p.work, part{"audit of reads", p.crossings.Run})
 	tenants := &tenant.Registry{Clock: d.opt.Clock, Transact: transact, Changed: p.guard.Forget}
 	keys := &auth.KeyRing{Clock: d.opt.Clock, Transact: p.people.Transact, Changed: p.guard.Forget}

@@ -198,10 +198,7 @@ var errForeign = errors.New("another certificate than that of the settings is in
 // newLog writes to a terminal or file, as the settings say; every line of a
 // request carries its trace id.
 func newLog(w io.Writer, c config.Logs) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo
-	}
+	level := logLevel(c)
 	if c.Format == "json" {
 		return slog.New(traced{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/cashier"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
 	"github.com/evcs/evcs/internal/payment"
@@ -29,7 +30,7 @@ const (
 func (d *Daemon) wireMoney(p *parts) error {
 	channels := make(map[string]payment.Channel)
 	p.till = cashier.New(cashier.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
+		Clock: d.opt.Clock, Log: d.log(health.Payment, "cashier"), Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
 		Payments: d.db.Reader().Payments(), Orders: d.db.Reader().Orders(),
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })

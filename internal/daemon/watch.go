@@ -52,7 +52,7 @@ func (d *Daemon) wireWatch(ctx context.Context, p *parts) error {
 	}
 	sampler := host.New(d.opt.Clock, d.opt.Config.DataDir)
 	p.watch = health.NewWatch(health.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Store: d.db.Watched(), Requests: p.requests, Probes: d.probes(p),
+		Clock: d.opt.Clock, Log: d.log(health.Monitoring, "watch"), Store: d.db.Watched(), Requests: p.requests, Probes: d.probes(p),
 		Node: health.Node{
 			ID: d.node(), Host: name, Port: portOf(d.rest), Started: d.opt.Clock.Now(),
 			Build: health.Build{
@@ -70,6 +70,7 @@ func (d *Daemon) wireWatch(ctx context.Context, p *parts) error {
 	p.api = append(p.api, httpapi.Observation{
 		Watch: p.watch, Read: store.NewReports(d.db), Alerts: alerts{d.db.Reader().Alarms(), d.db.Reader().Notices()}, Clock: d.opt.Clock,
 	})
+	p.api = append(p.api, httpapi.Logs{Find: d.logs, Clock: d.opt.Clock})
 	return nil
 }
 
@@ -97,6 +98,7 @@ func (d *Daemon) probes(p *parts) []health.Probe {
 		{Name: health.DeviceListener, Try: accepting(d.device)},
 		{Name: health.Outbox, Try: d.younger(d.outboxSince, queueLimit)},
 		{Name: health.Settlement, Try: d.younger(d.settlementSince, settleLimit)},
+		{Name: health.LogStore, Try: d.logs.Check},
 		{Name: health.Jobs, Try: func(context.Context) error {
 			if names := p.runner.Overdue(); len(names) > 0 {
 				return health.Reason("overdue: " + strings.Join(names, ", "))

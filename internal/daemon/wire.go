@@ -49,12 +49,12 @@ type parts struct {
 // wire makes the parts and puts them into the phases of the stop.
 func (d *Daemon) wire(ctx context.Context) error {
 	p := &parts{broker: event.NewBroker(), metrics: httpapi.NewMetrics(), requests: health.NewRecorder(d.opt.Clock)}
-	p.relay = event.NewRelay(d.db.Source(), p.broker, d.opt.Log)
+	p.relay = event.NewRelay(d.db.Source(), p.broker, d.log(health.Monitoring, "events"))
 	d.db.OnEmit(p.relay.Wake)
 	if err := d.wireIdentity(ctx, p); err != nil {
 		return err
 	}
-	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.opt.Log, Jobs: append(d.housekeeping(), d.reportJobs()...)}
+	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.log(health.Monitoring, "jobs"), Jobs: append(d.housekeeping(), d.reportJobs()...)}
 	deviceHandler, err := d.wireCharging(ctx, p)
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, d.restTLS(), 15*time.Second)}}},
 		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, d.deviceListeners(deviceHandler)...)},
 		{name: "work", limit: 30 * time.Second, parts: append(p.work, part{"jobs", p.runner.Run})},
-		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}}},
+		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}, {"log store", d.logs.Run}}},
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (d *Daemon) restHandler(p *parts) (*httpapi.Server, error) {
 		return nil, err
 	}
 	return httpapi.New(httpapi.Config{
-		Clock: d.opt.Clock, Log: d.opt.Log, Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings, Exceeded: d.exceeded(),
+		Clock: d.opt.Clock, Log: d.log(health.Gateway, "http"), Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings, Exceeded: d.exceeded(),
 		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: served{p.metrics, p.requests}, Version: d.opt.Build.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
 		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,

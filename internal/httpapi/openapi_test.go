@@ -47,6 +47,7 @@ func everything() *Server {
 		Webhooks{},
 		Exports{Clock: fixedClock{}},
 		Observation{},
+		Logs{},
 		Events{Clock: fixedClock{}},
 		Internal{},
 		DevicePort{},
