@@ -1,5 +1,7 @@
 package api
 
+import "encoding/json"
+
 // Live is the answer of /healthz; it has no envelope.
 type Live struct {
 	Status string `json:"status" enum:"ok"`
@@ -61,17 +63,17 @@ type HealthThreads struct {
 
 // LogLine is one line of the local log store.
 type LogLine struct {
-	LogID       int64          `json:"logId"`
-	Time        TimeMS         `json:"time"`
-	Level       string         `json:"level" enum:"DEBUG,INFO,WARN,ERROR"`
-	ServiceName string         `json:"serviceName"`
-	Logger      string         `json:"logger"`
-	Message     string         `json:"message"`
-	TraceID     *string        `json:"traceId"`
-	TenantID    *int64         `json:"tenantId"`
-	UserID      *int64         `json:"userId"`
-	ChargerID   *int64         `json:"chargerId"`
-	OrderID     *int64         `json:"orderId"`
-	Attributes  map[string]any `json:"attributes"`
-	Line        string         `json:"line"`
+	LogID       int64           `json:"logId"`
+	Time        TimeMS          `json:"time"`
+	Level       string          `json:"level" enum:"DEBUG,INFO,WARN,ERROR"`
+	ServiceName string          `json:"serviceName"`
+	Logger      string          `json:"logger"`
+	Message     string          `json:"message"`
+	TraceID     *string         `json:"traceId"`
+	TenantID    *int64          `json:"tenantId"`
+	UserID      *int64          `json:"userId"`
+	ChargerID   *int64          `json:"chargerId"`
+	OrderID     *int64          `json:"orderId"`
+	Attributes  json.RawMessage `json:"attributes" doc:"An object"`
+	Line        string          `json:"line"`
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -169,15 +168,11 @@ func (l Logs) search(ctx context.Context, a *evcs.Actor, in *searchFilter) (*api
 }
 
 func logJSON(l health.LogLine) api.LogLine {
-	line := api.LogLine{
+	return api.LogLine{
 		LogID: l.ID, Time: api.AtMS(l.Time), Level: logLevel(l.Level), ServiceName: l.Service, Logger: l.Logger, Message: l.Message,
 		TraceID: textOrNil(l.Trace), TenantID: idOrNil(l.Tenant), UserID: idOrNil(l.User), ChargerID: idOrNil(l.Charger), OrderID: idOrNil(l.Order),
-		Attributes: map[string]any{}, Line: l.Line,
+		Attributes: l.Attributes, Line: l.Line,
 	}
-	if err := json.Unmarshal(l.Attributes, &line.Attributes); err != nil {
-		line.Attributes = map[string]any{}
-	}
-	return line
 }
 
 // logLevel is one of the contract's four.
