@@ -17,7 +17,7 @@ import (
 // the built-in ones.
 type AlertRules struct{ q querier }
 
-// AlertRules are the rules as the transaction sees and changes them.
+// AlertRulesOf are the rules as the transaction sees and changes them.
 func AlertRulesOf(tx *Tx) AlertRules { return AlertRules{tx.q} }
 
 // AlertRules are the committed rules.
@@ -162,7 +162,7 @@ func (s Alarms) Override(ctx context.Context, scope evcs.Scope, builtIn evcs.Rul
 // implements alarm.Conditions.
 type Conditions struct{ q querier }
 
-// ConditionsOf are the conditions in the transaction.
+// ConditionsOf are the conditions as the transaction sees and changes them.
 func ConditionsOf(tx *Tx) Conditions { return Conditions{tx.q} }
 
 // Claim implements alarm.Conditions.
