@@ -59,6 +59,7 @@ func (s *site) faultAlert(ctx context.Context, tx Tx, now time.Time) error {
 
 // cureOrphan ends the alert of an orphan that has got its order.
 func (s *site) cureOrphan(ctx context.Context, tx Tx, x *order.Session, by string, now time.Time) error {
+	s.shifted()
 	return alarm.Cure(ctx, tx.Alarms(), alarm.OrphanSession, s.tenant, alarm.OfNumber("SESSION", x.ID), by, now)
 }
 

@@ -386,6 +386,7 @@ func (e *Engine) consequence(ctx context.Context, tx Tx, s *site, c *command.Com
 
 // drop cancels an order whose session the device never began.
 func (e *Engine) drop(ctx context.Context, tx Tx, s *site, r *running, why, by string, now time.Time) error {
+	s.shifted()
 	if r.order == nil {
 		return nil
 	}

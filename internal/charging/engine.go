@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -53,6 +54,8 @@ type Rolls interface {
 	Overdue(ctx context.Context, idle, silent time.Time, n int) ([]*order.Session, error)
 	// Running lists running sessions with ids above after.
 	Running(ctx context.Context, after int64, n int) ([]*order.Session, error)
+	// Mark is station.Live's.
+	Mark(ctx context.Context) (int64, error)
 	Due(ctx context.Context, now time.Time, n int) ([]*command.Command, error)
 	Waiting(ctx context.Context, n int) ([]*command.Command, error)
 	// Command reads one command outside a transaction.
@@ -76,6 +79,9 @@ type Config struct {
 // device.Presence.
 type Engine struct {
 	Config
+	memory  memory
+	age     atomic.Int64 // of what chargers' messages are judged by: older memory does not count
+	mark    atomic.Int64 // the store's, as this node last saw it
 	mu      sync.Mutex
 	units   map[evcs.ChargerID]*unit                      // guarded by mu
 	waiters map[evcs.CommandID]map[chan struct{}]struct{} // guarded by mu
@@ -84,6 +90,7 @@ type Engine struct {
 	gone    map[evcs.ChargerID]order.Heard                // guarded by mu: sockets closed, and when
 	joins   map[evcs.ChargerID]*joins                     // guarded by mu: when chargers connected lately
 	tidied  time.Time                                     // guarded by mu: when memory was last tidied
+	frames  []evcs.Frame                                  // guarded by mu: evidence that may wait
 	sending sync.WaitGroup
 }
 
@@ -124,27 +131,38 @@ func (e *Engine) unit(id evcs.ChargerID) *unit {
 // id is zero. Whoever changes a charger, its connectors, its tenant or its
 // station outside this package calls it after the commit.
 func (e *Engine) Invalidate(id evcs.ChargerID) {
-	e.mu.Lock()
-	var list []*unit
-	for charger, u := range e.units {
-		if id == 0 || charger == id {
-			list = append(list, u)
-		}
+	if id == 0 {
+		e.age.Add(1)
+		return
 	}
+	e.mu.Lock()
+	u := e.units[id]
 	e.mu.Unlock()
-	for _, u := range list {
+	if u != nil {
 		u.mu.Lock()
 		u.known = nil
 		u.mu.Unlock()
 	}
 }
 
+// look forgets everything when settings were changed anywhere since it was
+// last called.
+func (e *Engine) look(ctx context.Context) error {
+	mark, err := e.Rolls.Mark(ctx)
+	if err == nil && e.mark.Swap(mark) != mark {
+		e.age.Add(1)
+	}
+	return err
+}
+
 // freshness says whether what is remembered will do.
-type freshness bool
+type freshness int
 
 const (
-	remembered freshness = false
-	reread     freshness = true
+	remembered freshness = iota
+	// proven is remembered when no settings were changed meanwhile, on any node.
+	proven
+	reread
 )
 
 // act runs fn on the charger in one transaction. fn works on a copy of what is
@@ -154,18 +172,23 @@ func (e *Engine) act(ctx context.Context, who place, how Transact, f freshness, 
 	u := e.unit(who.id)
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	age := e.age.Load()
 	known := u.known
-	if f == reread {
+	if f == reread || known != nil && known.age != age {
 		known = nil
 	}
 	var next *site
 	err := how(ctx, func(tx Tx) error {
-		s, err := e.site(ctx, tx, known, who)
+		s, err := e.site(ctx, tx, known, who, f)
 		known, next = nil, nil // a second run reads afresh
 		if err != nil {
 			return err
 		}
+		s.age = age
 		if err := fn(tx, s); err != nil {
+			return err
+		}
+		if err := s.seal(ctx, tx, e.Clock.Now()); err != nil {
 			return err
 		}
 		next = s
@@ -173,6 +196,8 @@ func (e *Engine) act(ctx context.Context, who place, how Transact, f freshness, 
 	})
 	switch {
 	case err == nil:
+		e.memory.learn(next.mark, next.learned)
+		next.learned, next.fresh = nil, false
 		u.known = next
 		e.announce(next)
 	case errors.Is(err, evcs.ErrStale):

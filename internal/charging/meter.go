@@ -107,6 +107,7 @@ func (s *site) read(ctx context.Context, tx Tx, r *running, samples []evcs.Sampl
 			continue
 		}
 		n++
+		r.late = r.late || kept.At.Before(before.Last.At)
 		if !kept.At.Before(before.Last.At) && kept.Has(evcs.HasRegister) || kept.Has(evcs.HasEnergy) {
 			r.point(kept)
 		}

@@ -179,7 +179,7 @@ func (e *Engine) open(ctx context.Context, tx Tx, s *site, a *evcs.Actor, q Star
 		UID: uid, Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Connector: q.Connector, User: q.User, IDTag: q.IDTag,
 		Protocol: s.charger.Protocol, State: order.SessionActive, CreatedAt: now, UpdatedAt: now,
 	}
-	r := &running{session: x, order: &order.Order{}}
+	r := &running{session: x, order: &order.Order{}, whole: true}
 	if err := s.freeze(ctx, tx, r, q.Plan, now); err != nil {
 		return Result{}, err
 	}
@@ -202,7 +202,7 @@ func (e *Engine) open(ctx context.Context, tx Tx, s *site, a *evcs.Actor, q Star
 	if err := tx.Orders().UpdateSession(ctx, s.scope(), x); err != nil {
 		return Result{}, err
 	}
-	s.running[x.Connector] = r
+	s.running[x.Connector], s.moved = r, true
 	c, err := e.put(ctx, tx, s, a, CommandRequest{
 		Charger: s.place.id, Connector: x.Connector, Kind: device.KindStart, Wait: q.Wait,
 		Params: Params{IDTag: tagFor(r.order), User: q.User, OrderNo: r.order.No},

@@ -36,7 +36,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return errors.Join(e.flush(context.WithoutCancel(ctx)))
+			return errors.Join(e.flush(context.WithoutCancel(ctx)), e.evidence(context.WithoutCancel(ctx)))
 		case <-tick.C:
 		}
 		if now := e.Clock.Now(); now.Sub(flushed) >= flushEvery {
@@ -53,7 +53,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Round does everything that is due now.
 func (e *Engine) Round(ctx context.Context) error {
-	return errors.Join(e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx), e.tidy(ctx))
+	return errors.Join(e.look(ctx), e.evidence(ctx), e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx), e.tidy(ctx))
 }
 
 func (e *Engine) deadlines(ctx context.Context) error {
@@ -230,7 +230,7 @@ func (e *Engine) recoverCharger(ctx context.Context, h order.Heard, now time.Tim
 		}
 		if s.charger.Connected && s.charger.Node == e.Node {
 			s.charger.Connected, s.charger.ConnectedSince = false, time.Time{}
-			if err := tx.Stations().UpdateCharger(ctx, s.scope(), s.charger); err != nil {
+			if err := tx.Stations().KeepCharger(ctx, s.charger); err != nil {
 				return err
 			}
 		}

@@ -29,14 +29,14 @@ func (s *site) newOrder(ctx context.Context, tx Tx, x *order.Session, source ord
 // freeze chooses the tariff of an order and freezes its prices; without one
 // the order has none (3007 for a client, NO_TARIFF for a device).
 func (s *site) freeze(ctx context.Context, tx Tx, r *running, asked evcs.PlanID, at time.Time) error {
-	chosen, err := tariff.Choose(ctx, tx.Tariffs(), tariff.Question{
+	chosen, err := tariff.Choose(ctx, shelf{s, tx}, tariff.Question{
 		Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Own: s.charger.Plan, Asked: asked, At: at, Zone: s.zone,
 	})
 	if err != nil {
 		return err
 	}
 	r.order.Plan, r.order.Snapshot = chosen.Plan.ID, chosen.Plan.Snapshot
-	r.snapshot, err = tx.Tariffs().Snapshot(ctx, s.scope(), chosen.Plan.Snapshot)
+	r.snapshot, err = s.frozen(ctx, tx, chosen.Plan.Snapshot)
 	return err
 }
 
@@ -100,9 +100,12 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 	if taken, err := e.takeBack(ctx, tx, s, r, how, at); taken || err != nil {
 		return err
 	}
-	points, err := curve(ctx, tx, x)
-	if err != nil {
-		return err
+	points := r.points
+	if !r.whole || r.late {
+		var err error
+		if points, err = curve(ctx, tx, x); err != nil {
+			return err
+		}
 	}
 	if r.snapshot == nil && x.Energy > 0 {
 		x.Anomalies = x.Anomalies.With(order.NoTariff)
@@ -165,6 +168,7 @@ func settle(o *order.Order, x *order.Session, bill tariff.Bill, auto bool, at ti
 // totals of the charger grow, waiting commands are done, people are told.
 func (e *Engine) leave(ctx context.Context, tx Tx, s *site, r *running, at time.Time) error {
 	x, o := r.session, r.order
+	s.moved = true
 	if now := s.running[x.Connector]; now != nil && now.session.ID == x.ID {
 		delete(s.running, x.Connector)
 		if err := s.occupy(ctx, tx, x.Connector, 0, at); err != nil {
@@ -174,8 +178,11 @@ func (e *Engine) leave(ctx context.Context, tx Tx, s *site, r *running, at time.
 	if err := s.count(ctx, tx, x, at); err != nil {
 		return err
 	}
-	if err := e.done(ctx, tx, s, x.UID, at); err != nil {
-		return err
+	// An order that the device made and nobody asked to stop has no command.
+	if o.Source != order.FromDevice || !o.StopRequestedAt.IsZero() {
+		if err := e.done(ctx, tx, s, x.UID, at); err != nil {
+			return err
+		}
 	}
 	if x.Anomalies.Has(order.EnergyImplausible) {
 		err := alarm.Raise(ctx, tx.Alarms(), alarm.Alert{
@@ -195,6 +202,7 @@ func (e *Engine) leave(ctx context.Context, tx Tx, s *site, r *running, at time.
 // orphan keeps a session without an order and calls for a person.
 func (e *Engine) orphan(ctx context.Context, tx Tx, s *site, x *order.Session, why string, at time.Time) error {
 	x.State, x.Order = order.SessionOrphan, 0
+	s.shifted()
 	if err := tx.Orders().InsertSession(ctx, x); err != nil {
 		return err
 	}

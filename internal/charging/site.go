@@ -28,6 +28,18 @@ type site struct {
 	running    map[int]*running // by connector: the open order or session
 	touched    []evcs.CommandID // commands of this transaction
 	fault      faultState       // what is known of its ChargerFault alert
+
+	memory  *memory
+	mark    int64    // of the settings it was read under
+	age     int64    // the engine's when it was read
+	learned []lesson // read in this transaction
+	fresh   bool     // read in this transaction
+	// unbegun are the newest sessions that no device began: cancelled ones, and
+	// stops that came first. Nil: not read yet.
+	unbegun []*order.Session
+	seen    bool // unbegun was read
+	moved   bool // sessions came or went in this transaction
+	kept    bool // the charger was written in this transaction
 }
 
 // running is a session that goes on, with its order.
@@ -36,26 +48,35 @@ type running struct {
 	order    *order.Order
 	snapshot *tariff.Snapshot // nil: no tariff
 	points   []tariff.Point   // the first and last reading of each quarter of an hour
+	whole    bool             // points are all there were when it was read
+	late     bool             // a reading came that is older than the newest: points lacks it
 	told     time.Time        // the last session.meter event
 }
 
-// site is a copy of what is remembered, or what the store says.
-func (e *Engine) site(ctx context.Context, tx Tx, known *site, who place) (*site, error) {
-	if known != nil {
+// site is a copy of what is remembered, or what the store says. The mark is
+// read first: a change that comes in between is found the next time.
+func (e *Engine) site(ctx context.Context, tx Tx, known *site, who place, f freshness) (*site, error) {
+	if known != nil && f == remembered {
 		return known.clone(), nil
 	}
-	s := &site{place: who, running: make(map[int]*running)}
-	var err error
+	mark, err := tx.Stations().Mark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if known != nil && known.mark == mark {
+		return known.clone(), nil
+	}
+	s := &site{place: who, running: make(map[int]*running), memory: &e.memory, mark: mark, fresh: true}
 	if s.charger, err = tx.Stations().Charger(ctx, who.scope(), who.id); err != nil {
 		return nil, err
 	}
 	if s.connectors, err = tx.Stations().Connectors(ctx, who.scope(), who.id); err != nil {
 		return nil, err
 	}
-	if s.station, err = tx.Stations().Station(ctx, who.scope(), s.charger.Station); err != nil {
+	if s.station, err = s.readStation(ctx, tx); err != nil {
 		return nil, err
 	}
-	if s.chain, err = tx.Tenants().Chain(ctx, who.tenant); err != nil {
+	if s.chain, err = s.readChain(ctx, tx); err != nil {
 		return nil, err
 	}
 	s.settings = s.chain.Settings()
@@ -73,13 +94,13 @@ func (e *Engine) site(ctx context.Context, tx Tx, known *site, who place) (*site
 }
 
 func (s *site) load(ctx context.Context, tx Tx, x *order.Session) (*running, error) {
-	r := &running{session: x}
+	r := &running{session: x, whole: true}
 	var err error
 	if r.order, err = tx.Orders().OrderBySession(ctx, s.scope(), x.UID); err != nil && !errors.Is(err, order.ErrNotFound) {
 		return nil, err
 	}
 	if r.order != nil && r.order.Snapshot != 0 {
-		if r.snapshot, err = tx.Tariffs().Snapshot(ctx, s.scope(), r.order.Snapshot); err != nil {
+		if r.snapshot, err = s.frozen(ctx, tx, r.order.Snapshot); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +109,9 @@ func (s *site) load(ctx context.Context, tx Tx, x *order.Session) (*running, err
 		return nil, err
 	}
 	for _, p := range curve {
-		r.point(p)
+		if p.Has(evcs.HasRegister) || p.Has(evcs.HasEnergy) {
+			r.point(p)
+		}
 	}
 	return r, nil
 }
@@ -109,7 +132,7 @@ func (r *running) point(x evcs.Sample) {
 
 func (s *site) clone() *site {
 	c := *s
-	c.touched = nil
+	c.touched, c.learned, c.fresh, c.moved, c.kept = nil, nil, false, false, false
 	charger := *s.charger
 	c.charger = &charger
 	c.connectors = make([]*station.Connector, len(s.connectors))
@@ -129,6 +152,34 @@ func (s *site) clone() *site {
 		c.running[no] = &v
 	}
 	return &c
+}
+
+// seal ends a transaction. Where sessions came or went the charger's row is
+// written: its version tells another node that what it remembers is old.
+func (s *site) seal(ctx context.Context, tx Tx, now time.Time) error {
+	if !s.moved || s.kept {
+		return nil
+	}
+	return s.saveCharger(ctx, tx, now)
+}
+
+// stray lists the newest sessions that no device began.
+func (s *site) stray(ctx context.Context, tx Tx) ([]*order.Session, error) {
+	if s.seen {
+		return s.unbegun, nil
+	}
+	recent, err := tx.Orders().RecentSessions(ctx, s.scope(), s.place.id, 20)
+	if err != nil {
+		return nil, err
+	}
+	s.unbegun, s.seen = slices.DeleteFunc(recent, func(x *order.Session) bool { return x.Begun() }), true
+	return s.unbegun, nil
+}
+
+// shifted says that a session came or went in another way than by a device's
+// start or stop.
+func (s *site) shifted() {
+	s.unbegun, s.seen, s.moved = nil, false, true
 }
 
 // connector finds a connector, or 2005.

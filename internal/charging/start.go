@@ -3,6 +3,8 @@ package charging
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -24,7 +26,7 @@ func (e *Engine) Started(ctx context.Context, m device.Started) (device.StartAns
 	var answer device.StartAnswer
 	var refusal error
 	now := e.received(m.From)
-	err := e.act(ctx, placeOf(m.Identity), e.Urgent, reread, func(tx Tx, s *site) error {
+	err := e.act(ctx, placeOf(m.Identity), e.Urgent, proven, func(tx Tx, s *site) error {
 		b := &beginning{Engine: e, tx: tx, s: s, m: m, now: now}
 		answer, refusal = device.StartAnswer{}, nil
 		var err error
@@ -66,33 +68,61 @@ type beginning struct {
 	s   *site
 	m   device.Started
 	now time.Time
-	// lately is what recent read, once.
-	lately []*order.Session
-	read   bool
-}
-
-// recent lists the charger's newest sessions as they were before this start.
-func (b *beginning) recent(ctx context.Context) ([]*order.Session, error) {
-	if b.read {
-		return b.lately, nil
-	}
-	var err error
-	b.lately, err = b.tx.Orders().RecentSessions(ctx, b.s.scope(), b.s.place.id, 20)
-	b.read = err == nil
-	return b.lately, err
+	// looked says that the store was asked for an earlier report.
+	looked bool
 }
 
 func (b *beginning) find(ctx context.Context) (device.StartAnswer, error, error) { // a refusal and a failure are two things
-	if x, err := b.repeat(ctx); err != nil || x != nil {
-		if err != nil {
-			return device.StartAnswer{}, nil, err
+	if !b.mayBeNew() {
+		if done, a, refusal, err := b.again(ctx); done || err != nil {
+			return a, refusal, err
 		}
-		if x.Connector != b.m.Connector {
-			return device.StartAnswer{}, evcs.With(order.ErrSessionConflict, map[string]any{"sessionId": x.UID}), nil
-		}
-		a, err := b.answer(ctx, x)
-		return a, nil, err
 	}
+	a, refusal, err := b.judge(ctx)
+	switch {
+	case b.looked || refusal == nil && !errors.Is(err, tenant.ErrQuota):
+		return a, refusal, err
+	case err != nil: // what it did before must be undone first
+		return a, nil, fmt.Errorf("%w: %w", evcs.ErrStale, err)
+	}
+	// Refused, though it may be the repeat of what was accepted long ago.
+	if done, a, refusal, err := b.again(ctx); done || err != nil {
+		return a, refusal, err
+	}
+	return a, refusal, err
+}
+
+// mayBeNew reports whether what is remembered does not know the report. That
+// is not certain; the unique index on the natural key is, and has the
+// transaction run again on what the store says.
+func (b *beginning) mayBeNew() bool {
+	if b.s.fresh || b.m.Session != "" {
+		return false
+	}
+	for _, r := range b.s.running {
+		if r.session.DeviceKey == b.key() {
+			return false
+		}
+	}
+	return true
+}
+
+// again answers the repeat of a report.
+func (b *beginning) again(ctx context.Context) (done bool, a device.StartAnswer, refusal, err error) {
+	b.looked = true
+	x, err := b.repeat(ctx)
+	if err != nil || x == nil {
+		return false, a, nil, err
+	}
+	if x.Connector != b.m.Connector {
+		return true, a, evcs.With(order.ErrSessionConflict, map[string]any{"sessionId": x.UID}), nil
+	}
+	a, err = b.answer(ctx, x)
+	return true, a, nil, err
+}
+
+// judge takes a report that was not taken before.
+func (b *beginning) judge(ctx context.Context) (device.StartAnswer, error, error) { // a refusal and a failure are two things
 	if _, err := b.s.connector(b.m.Connector); err != nil {
 		return device.StartAnswer{}, err, nil
 	}
@@ -193,7 +223,7 @@ func (b *beginning) formerly(ctx context.Context) (*order.Session, error) {
 	if b.m.IDTag == "" {
 		return nil, nil //nolint:nilnil // none is no failure
 	}
-	recent, err := b.recent(ctx)
+	recent, err := b.s.stray(ctx, b.tx)
 	if err != nil {
 		return nil, err
 	}
@@ -289,7 +319,7 @@ func (b *beginning) confirm(ctx context.Context, r *running) (device.StartAnswer
 // begun is what follows the start of a session: the connector is taken, people
 // are told.
 func (b *beginning) begun(ctx context.Context, r *running) error {
-	b.s.running[r.session.Connector] = r
+	b.s.running[r.session.Connector], b.s.moved = r, true
 	if err := b.s.occupy(ctx, b.tx, r.session.Connector, r.session.ID, b.now); err != nil {
 		return err
 	}
@@ -340,7 +370,7 @@ func (b *beginning) open(ctx context.Context, tag device.TagStatus, refusal erro
 			return device.StartAnswer{}, err
 		}
 	}
-	if err := tenant.Reserve(ctx, b.tx.Tenants(), b.s.tenant, tenant.Sessions, 1); errors.Is(err, tenant.ErrQuota) {
+	if err := b.reserve(ctx); errors.Is(err, tenant.ErrQuota) {
 		if !b.m.Offline && b.m.Protocol == device.CloudCharge {
 			return device.StartAnswer{}, err
 		}
@@ -360,7 +390,7 @@ func (b *beginning) open(ctx context.Context, tag device.TagStatus, refusal erro
 	if err := b.tx.Orders().InsertSession(ctx, x); err != nil {
 		return device.StartAnswer{}, err
 	}
-	r := &running{session: x}
+	r := &running{session: x, whole: true}
 	var err error
 	if r.order, err = b.s.newOrder(ctx, b.tx, x, order.FromDevice, b.now); err != nil {
 		return device.StartAnswer{}, err
@@ -373,13 +403,22 @@ func (b *beginning) open(ctx context.Context, tag device.TagStatus, refusal erro
 		return device.StartAnswer{}, err
 	}
 	x.Order = r.order.ID
-	if err := b.tx.Orders().UpdateSession(ctx, b.s.scope(), x); err != nil {
+	if err := b.tx.Orders().Link(ctx, x); err != nil {
 		return device.StartAnswer{}, err
 	}
 	if err := b.begun(ctx, r); err != nil {
 		return device.StartAnswer{}, err
 	}
 	return device.StartAnswer{Session: x.UID, Transaction: x.ID, Tag: tag, Order: r.order.ID, OrderNo: r.order.No}, nil
+}
+
+// reserve keeps the quota of sessions. Where nobody on the chain limits them,
+// which was proven for this transaction, there is nothing to count.
+func (b *beginning) reserve(ctx context.Context) error {
+	if !slices.ContainsFunc(b.s.chain, func(t tenant.Tenant) bool { return t.Limits.Of(tenant.Sessions) != nil }) {
+		return nil
+	}
+	return tenant.Reserve(ctx, b.tx.Tenants(), b.s.tenant, tenant.Sessions, 1)
 }
 
 // history keeps a start that belongs to the past: a session without an order,
@@ -414,7 +453,7 @@ func estimate(x *order.Session, now time.Time, reason string) order.Stop {
 // stoppedBefore finds the stop that came ahead of this start: the only orphan
 // without a start that fits.
 func (b *beginning) stoppedBefore(ctx context.Context, x *order.Session) (*order.Session, error) {
-	recent, err := b.recent(ctx)
+	recent, err := b.s.stray(ctx, b.tx)
 	if err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (s *site) report(ctx context.Context, tx Tx, c *station.Connector, m device
 }
 
 func (s *site) saveConnector(ctx context.Context, tx Tx, c *station.Connector, before station.Status, now time.Time) error {
-	if err := tx.Stations().UpdateConnector(ctx, s.scope(), c); err != nil {
+	if err := tx.Stations().KeepConnector(ctx, c); err != nil {
 		return err
 	}
 	if c.Status == before {
@@ -224,7 +224,8 @@ func (s *site) saveCharger(ctx context.Context, tx Tx, now time.Time) error {
 		s.charger.LastSeen = now
 	}
 	s.charger.Updated = now
-	return tx.Stations().UpdateCharger(ctx, s.scope(), s.charger)
+	s.kept = true
+	return tx.Stations().KeepCharger(ctx, s.charger)
 }
 
 // count adds an ended session to the charger's totals.

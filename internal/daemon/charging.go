@@ -95,16 +95,14 @@ func (d *Daemon) wireAssets(p *parts, hub *device.Hub) {
 	}
 }
 
-// followChargers keeps what the engine remembers true when another node, or a
-// person, changes a charger's status or a tenant: it hears their events. What it
-// misses, the versions at commit find.
+// followChargers drops what the engine remembers when a tenant changes. Other
+// changes find it by their own call, by the store's mark, which the engine looks
+// at every second and at every start, and by the versions at commit.
 func (d *Daemon) followChargers(p *parts) func(context.Context) error {
 	return func(ctx context.Context) error {
 		for {
-			sub := p.broker.Subscribe(1000, func(e evcs.Event) bool {
-				return e.Type == evcs.EventChargerStatus || e.Type == evcs.EventTenantStatus
-			})
-			err := follow(ctx, sub.Events(), sub.Behind(), func(e evcs.Event) { p.engine.Invalidate(e.Charger) })
+			sub := p.broker.Subscribe(1000, func(e evcs.Event) bool { return e.Type == evcs.EventTenantStatus })
+			err := follow(ctx, sub.Events(), sub.Behind(), func(evcs.Event) { p.engine.Invalidate(0) })
 			sub.Close()
 			if err != nil {
 				return nil //nolint:nilerr // the context ended

@@ -13,6 +13,7 @@ import (
 type Store interface {
 	Orders
 	Sessions
+	Samples
 }
 
 // Orders keeps orders, their lines and their timeline.
@@ -50,7 +51,14 @@ type Sessions interface {
 	UpdateSession(ctx context.Context, scope evcs.Scope, s *Session) error
 	// UpdateReading is UpdateSession for what a reading moves.
 	UpdateReading(ctx context.Context, s *Session) error
-	// AddSample stores a reading; false when the session has one of that moment.
+	// Link is UpdateSession for the order of a new session.
+	Link(ctx context.Context, s *Session) error
+}
+
+// Samples keeps the readings of sessions.
+type Samples interface {
+	// AddSample stores a reading; false when the session has one of that moment. The
+	// newest of a running session is written with the session, or not at all.
 	AddSample(ctx context.Context, s *Session, r evcs.Sample) (bool, error)
 	// Curve lists the session's readings by time.
 	Curve(ctx context.Context, s *Session) ([]evcs.Sample, error)

@@ -15,6 +15,21 @@ type Store interface {
 	Chargers
 	Connectors
 	Credentials
+	Live
+}
+
+// Live keeps what chargers say of themselves: it moves with every session and
+// is no change of the charger's settings.
+type Live interface {
+	// KeepCharger is UpdateCharger for status, presence, totals and what the
+	// charger calls itself.
+	KeepCharger(ctx context.Context, c *Charger) error
+	// KeepConnector is UpdateConnector for status, figures and session.
+	KeepConnector(ctx context.Context, c *Connector) error
+	// Mark counts the committed changes of settings: of tenants, stations,
+	// chargers, connectors, plans and cards. While it stands, what was read
+	// after it holds.
+	Mark(ctx context.Context) (int64, error)
 }
 
 // Places keeps stations.

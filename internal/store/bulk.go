@@ -69,6 +69,7 @@ type bulk struct {
 	place    func(ctx context.Context, n int) (int64, error)
 	accounts *accounts
 	opened   bool // an account was opened
+	changed  bool // settings were changed: the mark goes up at the end
 }
 
 // maxNamed bounds the texts that are remembered.
@@ -82,7 +83,7 @@ func (b *bulk) add(table int, row ...cell) {
 // clear drops everything.
 func (b *bulk) clear() {
 	b.drop(0)
-	b.opened = false
+	b.opened, b.changed = false, false
 }
 
 // drop drops what is not written, and the events behind the first n.
@@ -135,6 +136,14 @@ func (q querier) settle(ctx context.Context, query string) error {
 }
 
 const everyTable = 1<<bulkTables - 1
+
+// finish writes what a transaction still owes.
+func (q querier) finish(ctx context.Context) error {
+	if err := q.flush(ctx, everyTable); err != nil {
+		return err
+	}
+	return q.countChange(ctx)
+}
 
 // flush writes the waiting rows of tables.
 func (q querier) flush(ctx context.Context, mask uint8) error {

@@ -92,6 +92,7 @@ func (s ChargerRows) InsertCharger(ctx context.Context, c *station.Charger) erro
 
 // UpdateCharger implements station.Chargers.
 func (s ChargerRows) UpdateCharger(ctx context.Context, scope evcs.Scope, c *station.Charger) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	err := s.q.swap(ctx, "update charger", `
 		UPDATE chargers SET code = ?, name = ?, protocol = ?, type = ?, rated_power = ?, gun_types = ?, brand = ?, model = ?, manufacturer = ?,
@@ -114,6 +115,7 @@ func (s ChargerRows) UpdateCharger(ctx context.Context, scope evcs.Scope, c *sta
 
 // DeleteCharger implements station.Chargers.
 func (s ChargerRows) DeleteCharger(ctx context.Context, scope evcs.Scope, c *station.Charger, at time.Time) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	return s.q.swap(ctx, "delete charger",
 		`UPDATE chargers SET deleted_at = ?, connected = ?, version = version + 1 WHERE id = ? AND version = ? AND deleted_at = 0 AND `+cond,
@@ -210,6 +212,7 @@ func (s ConnectorRows) Connectors(ctx context.Context, scope evcs.Scope, id evcs
 
 // InsertConnector implements station.Connectors.
 func (s ConnectorRows) InsertConnector(ctx context.Context, c *station.Connector) error {
+	s.q.changed()
 	_, err := s.q.exec(ctx, "insert connector", `
 		INSERT INTO connectors (charger_id, no, tenant_id, station_id, type, rated_power, parking_no, enabled, status, reported, hold, latched,
 			fault_code, fault_detail, plugged, session_id, last_meter_at, updated_at, version)
@@ -222,6 +225,7 @@ func (s ConnectorRows) InsertConnector(ctx context.Context, c *station.Connector
 
 // UpdateConnector implements station.Connectors.
 func (s ConnectorRows) UpdateConnector(ctx context.Context, scope evcs.Scope, c *station.Connector) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	l := c.Live
 	err := s.q.swap(ctx, "update connector", `
@@ -242,6 +246,7 @@ func (s ConnectorRows) UpdateConnector(ctx context.Context, scope evcs.Scope, c 
 
 // DeleteConnector implements station.Connectors.
 func (s ConnectorRows) DeleteConnector(ctx context.Context, scope evcs.Scope, c *station.Connector) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	return s.q.swap(ctx, "delete connector", `DELETE FROM connectors WHERE charger_id = ? AND no = ? AND version = ? AND `+cond, c.Charger, c.No, c.Version, arg)
 }

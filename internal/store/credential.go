@@ -152,6 +152,7 @@ func (s IDTags) IDTagsSince(ctx context.Context, scope evcs.Scope, since time.Ti
 
 // InsertIDTag implements station.Credentials.
 func (s IDTags) InsertIDTag(ctx context.Context, t *station.IDTag) error {
+	s.q.changed()
 	id, err := s.q.insertID(ctx, "insert id tag", `
 		INSERT INTO id_tags (tenant_id, tag, user_ref, status, expire_at, parent, remark, created_at, updated_at, deleted_at, version)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1) RETURNING id`,
@@ -162,6 +163,7 @@ func (s IDTags) InsertIDTag(ctx context.Context, t *station.IDTag) error {
 
 // UpdateIDTag implements station.Credentials.
 func (s IDTags) UpdateIDTag(ctx context.Context, scope evcs.Scope, t *station.IDTag) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	err := s.q.swap(ctx, "update id tag", `
 		UPDATE id_tags SET tag = ?, user_ref = ?, status = ?, expire_at = ?, parent = ?, remark = ?, updated_at = ?, version = version + 1
@@ -175,6 +177,7 @@ func (s IDTags) UpdateIDTag(ctx context.Context, scope evcs.Scope, t *station.ID
 
 // DeleteIDTag implements station.Credentials.
 func (s IDTags) DeleteIDTag(ctx context.Context, scope evcs.Scope, t *station.IDTag, at time.Time) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	return s.q.swap(ctx, "delete id tag",
 		`UPDATE id_tags SET deleted_at = ?, version = version + 1 WHERE id = ? AND version = ? AND deleted_at = 0 AND `+cond,

@@ -14,6 +14,9 @@ import (
 func (db *DB) Measure(ctx context.Context) health.Database {
 	stats := db.pool.Stats()
 	m := health.Database{Engine: db.engine, Open: stats.OpenConnections, Max: stats.MaxOpenConnections}
+	if db.writer != nil { // has a connection of its own
+		m.Open, m.Max = m.Open+1, m.Max+1
+	}
 	db.sizes(ctx, &m)
 	return m
 }

@@ -89,46 +89,61 @@ func (s Orders) oneOrder(ctx context.Context, scope evcs.Scope, missing error, c
 
 // InsertOrder gives the order its id.
 func (s Orders) InsertOrder(ctx context.Context, o *order.Order) error {
-	id, err := s.q.insertID(ctx, "insert order", `
+	id, err := s.q.number(ctx, "insert order", sql.ErrNoRows, `
 		INSERT INTO orders (tenant_id, order_no, station_id, station_name, charger_id, charger_code, connector_no, session_id, session_uid,
 			user_ref, user_name, id_tag, status, start_state, source, started_at, ended_at, energy, seconds, plan_id, snapshot_id,
 			electricity_amount, service_amount, parking_amount, idle_amount, discount_amount, amount, paid_amount, refunded_amount,
 			payment_id, trade_no, payment_method, paid_at, sandbox, stop_reason, cancel_reason, stop_requested_at, held, anomalies,
 			estimated, created_at, updated_at, version)
-		VALUES (`+binds(43)+`) RETURNING id`,
-		o.Tenant, o.No, o.Station, o.StationName, o.Charger, o.ChargerCode, o.Connector, o.SessionID, o.Session,
-		o.User, textOrNull(o.UserName), textOrNull(o.IDTag), o.Status, o.StartState, o.Source, evcs.Millis(o.StartedAt), evcs.Millis(o.EndedAt),
-		o.Energy, o.Seconds, o.Plan, o.Snapshot,
-		o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount, o.IdleAmount, o.DiscountAmount, o.Amount, o.PaidAmount, o.RefundedAmount,
-		o.Payment, textOrNull(o.TradeNo), textOrNull(o.PaymentMethod), evcs.Millis(o.PaidAt), o.Sandbox, textOrNull(o.StopReason),
-		textOrNull(o.CancelReason), evcs.Millis(o.StopRequestedAt), o.Held, o.Anomalies.String(),
-		o.Estimated, evcs.Millis(o.CreatedAt), evcs.Millis(o.UpdatedAt), 1)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		whole(o.Tenant), words(o.No), whole(o.Station), words(o.StationName), whole(o.Charger), words(o.ChargerCode), whole(o.Connector),
+		whole(o.SessionID), words(o.Session), whole(o.User), worded(o.UserName), worded(o.IDTag), whole(o.Status), words(o.StartState),
+		words(o.Source), moment(o.StartedAt), moment(o.EndedAt), whole(o.Energy), whole(o.Seconds), whole(o.Plan), whole(o.Snapshot),
+		whole(o.ElectricityAmount), whole(o.ServiceAmount), whole(o.ParkingAmount), whole(o.IdleAmount), whole(o.DiscountAmount), whole(o.Amount),
+		whole(o.PaidAmount), whole(o.RefundedAmount), whole(o.Payment), worded(o.TradeNo), worded(o.PaymentMethod), moment(o.PaidAt),
+		truth(o.Sandbox), worded(o.StopReason), worded(o.CancelReason), moment(o.StopRequestedAt), truth(o.Held), words(o.Anomalies.String()),
+		truth(o.Estimated), moment(o.CreatedAt), moment(o.UpdatedAt), whole(1))
 	o.ID, o.Version = evcs.OrderID(id), 1
 	return err
 }
 
-// UpdateOrder compares the version and counts it up.
+// UpdateOrder compares the version and counts it up. Every index of orders
+// costs when one of its columns is named, moved or not, so columns that seldom
+// move are first only compared.
 func (s Orders) UpdateOrder(ctx context.Context, scope evcs.Scope, o *order.Order) error {
-	in, tenant := scopeCond("tenant_id", scope)
-	unroll := func() (bool, error) { return s.q.unrollOrder(ctx, o.Tenant, o.ID, o.Version) }
-	err := s.q.swapRolled(ctx, "update order", unroll, `
-		UPDATE orders SET session_id = ?, user_ref = ?, user_name = ?, id_tag = ?, status = ?, start_state = ?, started_at = ?, ended_at = ?,
-			energy = ?, seconds = ?, plan_id = ?, snapshot_id = ?, electricity_amount = ?, service_amount = ?, parking_amount = ?,
-			idle_amount = ?, discount_amount = ?, amount = ?, paid_amount = ?, refunded_amount = ?, payment_id = ?, trade_no = ?,
-			payment_method = ?, paid_at = ?, sandbox = ?, stop_reason = ?, cancel_reason = ?, stop_requested_at = ?, held = ?,
-			anomalies = ?, estimated = ?, updated_at = ?, version = version + 1
-		WHERE id = ? AND version = ? AND NOT rolled AND `+in,
-		o.SessionID, o.User, textOrNull(o.UserName), textOrNull(o.IDTag), o.Status, o.StartState, evcs.Millis(o.StartedAt), evcs.Millis(o.EndedAt),
-		o.Energy, o.Seconds, o.Plan, o.Snapshot, o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount,
-		o.IdleAmount, o.DiscountAmount, o.Amount, o.PaidAmount, o.RefundedAmount, o.Payment, textOrNull(o.TradeNo),
-		textOrNull(o.PaymentMethod), evcs.Millis(o.PaidAt), o.Sandbox, textOrNull(o.StopReason), textOrNull(o.CancelReason),
-		evcs.Millis(o.StopRequestedAt), o.Held, o.Anomalies.String(), o.Estimated, evcs.Millis(o.UpdatedAt),
-		o.ID, o.Version, tenant)
-	if err == nil {
-		o.Version++
+	moving := []cell{
+		whole(o.SessionID), worded(o.UserName), worded(o.IDTag), words(o.StartState), moment(o.EndedAt), whole(o.Energy), whole(o.Seconds),
+		whole(o.Plan), whole(o.Snapshot), whole(o.ElectricityAmount), whole(o.ServiceAmount), whole(o.ParkingAmount), whole(o.IdleAmount),
+		whole(o.DiscountAmount), whole(o.Amount), whole(o.PaidAmount), whole(o.RefundedAmount), whole(o.Payment), worded(o.TradeNo),
+		worded(o.PaymentMethod), truth(o.Sandbox), worded(o.StopReason), worded(o.CancelReason), moment(o.StopRequestedAt), truth(o.Held),
+		words(o.Anomalies.String()), truth(o.Estimated), moment(o.UpdatedAt),
 	}
-	return err
+	still := []cell{whole(o.ID), whole(o.Version), whole(scope.Tenant), whole(o.User), moment(o.StartedAt), moment(o.PaidAt)}
+	unroll := func() (bool, error) { return s.q.unrollOrder(ctx, o.Tenant, o.ID, o.Version) }
+	return moveRolled("update order", &o.Version, unroll, func() (n int64, err error) {
+		if o.Status == order.Charging && !scope.Descendants {
+			n, err = s.q.alter(ctx, "update order", `UPDATE orders SET `+orderSet+`
+				WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ? AND user_ref = ? AND started_at = ? AND paid_at = ? AND status = 0`,
+				append(moving[:len(moving):len(moving)], still...)...)
+		} else if !scope.Descendants {
+			n, err = s.q.alter(ctx, "update order", `UPDATE orders SET `+orderSet+`, status = ?
+				WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ? AND user_ref = ? AND started_at = ? AND paid_at = ?`,
+				append(append(moving[:len(moving):len(moving)], whole(o.Status)), still...)...)
+		}
+		if err != nil || n > 0 {
+			return n, err
+		}
+		in, _ := scopeCond("tenant_id", scope)
+		return s.q.alter(ctx, "update order", `UPDATE orders SET `+orderSet+`, status = ?, user_ref = ?, started_at = ?, paid_at = ?
+			WHERE id = ? AND version = ? AND NOT rolled AND `+in, append(moving[:len(moving):len(moving)],
+			whole(o.Status), whole(o.User), moment(o.StartedAt), moment(o.PaidAt), whole(o.ID), whole(o.Version), whole(scope.Tenant))...)
+	})
 }
+
+const orderSet = `session_id = ?, user_name = ?, id_tag = ?, start_state = ?, ended_at = ?, energy = ?, seconds = ?, plan_id = ?, snapshot_id = ?,
+	electricity_amount = ?, service_amount = ?, parking_amount = ?, idle_amount = ?, discount_amount = ?, amount = ?, paid_amount = ?,
+	refunded_amount = ?, payment_id = ?, trade_no = ?, payment_method = ?, sandbox = ?, stop_reason = ?, cancel_reason = ?,
+	stop_requested_at = ?, held = ?, anomalies = ?, estimated = ?, updated_at = ?, version = version + 1`
 
 // Lines lists the lines of an order.
 func (s Orders) Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]tariff.Line, error) {

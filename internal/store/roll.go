@@ -47,6 +47,9 @@ func heard(list []Silent, err error) ([]order.Heard, error) {
 	return out, err
 }
 
+// Mark is station.Live's.
+func (r Rolls) Mark(ctx context.Context) (int64, error) { return r.db.Reader().Stations().Mark(ctx) }
+
 // Silent lists chargers that are not offline and were last heard before.
 func (r Rolls) Silent(ctx context.Context, before time.Time, n int) ([]order.Heard, error) {
 	return heard(r.db.Reader().Present().SilentChargers(ctx, evcs.Millis(before), n))

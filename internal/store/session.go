@@ -47,14 +47,6 @@ func pointer[T ~int64](n sql.NullInt64) *T {
 	return &v
 }
 
-// numberOrNull is NULL for nil.
-func numberOrNull[T ~int64](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return int64(*p)
-}
-
 // Session finds a session by its public id in the scope.
 func (s Orders) Session(ctx context.Context, scope evcs.Scope, uid string) (*order.Session, error) {
 	return s.oneSession(ctx, scope, uid, `s.uid = ?`, uid)
@@ -126,60 +118,81 @@ func (s Orders) everySession(ctx context.Context, cond string, args ...any) ([]*
 
 // InsertSession gives the session its id.
 func (s Orders) InsertSession(ctx context.Context, x *order.Session) error {
-	args := append([]any{x.Tenant, x.UID, x.Station, x.Charger, x.Connector, evcs.Millis(x.CreatedAt), 1}, sessionValues(x)...)
-	id, err := s.q.insertID(ctx, "insert session", `
+	args := append([]cell{whole(x.Tenant), words(x.UID), whole(x.Station), whole(x.Charger), whole(x.Connector), moment(x.CreatedAt), whole(1)},
+		sessionValues(x)...)
+	id, err := s.q.number(ctx, "insert session", sql.ErrNoRows, `
 		INSERT INTO sessions (tenant_id, uid, station_id, charger_id, connector_no, created_at, version,
 			order_id, user_ref, id_tag, protocol, device_key, state, started_at, stopped_at, received_start_at, received_stop_at,
 			meter_start, meter_stop, stop_reason, stop_reason_raw, stop_digest, device_energy, device_amount, device_seconds, estimated,
 			energy, seconds, samples, last_at, last_have, last_register, last_energy, last_power, last_voltage, last_current, last_soc,
 			last_temperature, last_rise_at, anomalies, idle_since, updated_at)
-		VALUES (`+binds(42)+`) RETURNING id`, args...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`, args...)
 	x.ID, x.Version = id, 1
 	return err
 }
 
-func sessionValues(x *order.Session) []any {
-	return append([]any{
-		x.Order, x.User, textOrNull(x.IDTag), x.Protocol, textOrNull(x.DeviceKey), x.State, evcs.Millis(x.StartedAt), evcs.Millis(x.StoppedAt),
-		evcs.Millis(x.ReceivedStartAt), evcs.Millis(x.ReceivedStopAt), numberOrNull(x.MeterStart), numberOrNull(x.MeterStop),
-		textOrNull(x.StopReason), textOrNull(x.StopReasonRaw), textOrNull(x.StopDigest), numberOrNull(x.DeviceEnergy),
-		numberOrNull(x.DeviceAmount), numberOrNull(x.DeviceSeconds), x.Estimated,
+func sessionValues(x *order.Session) []cell {
+	return append([]cell{
+		whole(x.Order), whole(x.User), worded(x.IDTag), words(x.Protocol), worded(x.DeviceKey), words(x.State), moment(x.StartedAt),
+		moment(x.StoppedAt), moment(x.ReceivedStartAt), moment(x.ReceivedStopAt), wholeOrNull(x.MeterStart), wholeOrNull(x.MeterStop),
+		worded(x.StopReason), worded(x.StopReasonRaw), worded(x.StopDigest), wholeOrNull(x.DeviceEnergy), wholeOrNull(x.DeviceAmount),
+		wholeOrNull(x.DeviceSeconds), truth(x.Estimated),
 	}, readingValues(x)...)
 }
 
-func readingValues(x *order.Session) []any {
-	return []any{
-		x.Energy, x.Seconds, x.Samples, evcs.Millis(x.Last.At), x.Last.Have, x.Last.Register, x.Last.Energy, x.Last.Power, x.Last.Voltage,
-		x.Last.Current, x.Last.SoC, x.Last.Temperature, evcs.Millis(x.RiseAt), x.Anomalies.String(), evcs.Millis(x.IdleSince), evcs.Millis(x.UpdatedAt),
-	}
+func readingValues(x *order.Session) []cell {
+	return append(make([]cell, 0, 20), whole(x.Energy), whole(x.Seconds), whole(x.Samples), moment(x.Last.At), whole(x.Last.Have), whole(x.Last.Register),
+		whole(x.Last.Energy), whole(x.Last.Power), whole(x.Last.Voltage), whole(x.Last.Current), whole(x.Last.SoC), whole(x.Last.Temperature),
+		moment(x.RiseAt), words(x.Anomalies.String()), moment(x.IdleSince), moment(x.UpdatedAt))
 }
 
-// UpdateSession compares the version and counts it up.
+// UpdateSession compares the version and counts it up. What began and goes on
+// as it began moves fewer columns, and no index but those of its state.
 func (s Orders) UpdateSession(ctx context.Context, scope evcs.Scope, x *order.Session) error {
-	in, tenant := scopeCond("tenant_id", scope)
+	all := sessionValues(x)
 	unroll := func() (bool, error) { return s.q.unrollSession(ctx, x.Tenant, x.ID, x.Version) }
-	err := s.q.swapRolled(ctx, "update session", unroll, `
-		UPDATE sessions SET order_id = ?, user_ref = ?, id_tag = ?, protocol = ?, device_key = ?, state = ?, started_at = ?, stopped_at = ?,
-			received_start_at = ?, received_stop_at = ?, meter_start = ?, meter_stop = ?, stop_reason = ?, stop_reason_raw = ?, stop_digest = ?,
-			device_energy = ?, device_amount = ?, device_seconds = ?, estimated = ?, `+readingSet+`
-		WHERE id = ? AND version = ? AND NOT rolled AND `+in, append(sessionValues(x), x.ID, x.Version, tenant)...)
-	if err == nil {
-		x.Version++
-	}
-	return err
+	return moveRolled("update session", &x.Version, unroll, func() (int64, error) {
+		n, err := s.q.alter(ctx, "update session", `
+			UPDATE sessions SET order_id = ?, state = ?, stopped_at = ?, received_stop_at = ?, meter_stop = ?, stop_reason = ?, stop_reason_raw = ?,
+				stop_digest = ?, device_energy = ?, device_amount = ?, device_seconds = ?, estimated = ?, `+readingSet+`
+			WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ? AND user_ref = ? AND protocol = ? AND device_key = ? AND started_at = ?
+				AND received_start_at = ? AND id_tag IS NOT DISTINCT FROM ? AND meter_start IS NOT DISTINCT FROM ?`,
+			append(append(append(append([]cell{}, all[0], all[5], all[7], all[9]), all[11:]...), whole(x.ID), whole(x.Version), whole(x.Tenant)),
+				all[1], all[3], all[4], all[6], all[8], all[2], all[10])...)
+		if err != nil || n > 0 {
+			return n, err
+		}
+		in, _ := scopeCond("tenant_id", scope)
+		return s.q.alter(ctx, "update session", `
+			UPDATE sessions SET order_id = ?, user_ref = ?, id_tag = ?, protocol = ?, device_key = ?, state = ?, started_at = ?, stopped_at = ?,
+				received_start_at = ?, received_stop_at = ?, meter_start = ?, meter_stop = ?, stop_reason = ?, stop_reason_raw = ?, stop_digest = ?,
+				device_energy = ?, device_amount = ?, device_seconds = ?, estimated = ?, `+readingSet+`
+			WHERE id = ? AND version = ? AND NOT rolled AND `+in, append(all[:len(all):len(all)], whole(x.ID), whole(x.Version), whole(scope.Tenant))...)
+	})
 }
 
 const readingSet = `energy = ?, seconds = ?, samples = ?, last_at = ?, last_have = ?, last_register = ?, last_energy = ?,
 	last_power = ?, last_voltage = ?, last_current = ?, last_soc = ?, last_temperature = ?, last_rise_at = ?, anomalies = ?, idle_since = ?,
 	updated_at = ?, version = version + 1`
 
-// UpdateReading is UpdateSession for what a reading moves.
+// UpdateReading is UpdateSession for what a reading moves. The state, on which
+// indexes stand, is written only when it moved.
 func (s Orders) UpdateReading(ctx context.Context, x *order.Session) error {
 	unroll := func() (bool, error) { return s.q.unrollSession(ctx, x.Tenant, x.ID, x.Version) }
-	err := s.q.swapRolled(ctx, "update reading", unroll, `UPDATE sessions SET `+readingSet+`, state = ? WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ?`,
-		append(readingValues(x), x.State, x.ID, x.Version, x.Tenant)...)
-	if err == nil {
-		x.Version++
-	}
-	return err
+	return moveRolled("update reading", &x.Version, unroll, func() (int64, error) {
+		n, err := s.q.alter(ctx, "update reading", `UPDATE sessions SET `+readingSet+` WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ? AND state = ?`,
+			append(readingValues(x), whole(x.ID), whole(x.Version), whole(x.Tenant), words(x.State))...)
+		if err != nil || n > 0 {
+			return n, err
+		}
+		return s.q.alter(ctx, "update reading", `UPDATE sessions SET `+readingSet+`, state = ? WHERE id = ? AND version = ? AND NOT rolled AND tenant_id = ?`,
+			append(readingValues(x), words(x.State), whole(x.ID), whole(x.Version), whole(x.Tenant))...)
+	})
+}
+
+// Link writes the order of a new session.
+func (s Orders) Link(ctx context.Context, x *order.Session) error {
+	n, err := s.q.alter(ctx, "link session", `UPDATE sessions SET order_id = ?, version = version + 1 WHERE id = ? AND version = ? AND tenant_id = ?`,
+		whole(x.Order), whole(x.ID), whole(x.Version), whole(x.Tenant))
+	return moved("link session", n, err, &x.Version)
 }

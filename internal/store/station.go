@@ -19,6 +19,7 @@ type Stations struct {
 	ConnectorRows
 	Credentials
 	IDTags
+	LiveRows
 }
 
 // Stations is the stations as this transaction sees and changes them.
@@ -28,7 +29,7 @@ func (tx *Tx) Stations() station.Store { return stationsOf(tx.q) }
 func (r Reader) Stations() Stations { return stationsOf(r.q) }
 
 func stationsOf(q querier) Stations {
-	return Stations{Places{q}, ChargerRows{q}, ConnectorRows{q}, Credentials{q}, IDTags{q}}
+	return Stations{Places{q}, ChargerRows{q}, ConnectorRows{q}, Credentials{q}, IDTags{q}, LiveRows{q}}
 }
 
 // Places keeps stations.
@@ -87,6 +88,7 @@ func (p Places) InsertStation(ctx context.Context, s *station.Station) error {
 
 // UpdateStation implements station.Places.
 func (p Places) UpdateStation(ctx context.Context, scope evcs.Scope, s *station.Station) error {
+	p.q.changed()
 	facilities, err := list(s.Facilities)
 	if err != nil {
 		return err
@@ -108,6 +110,7 @@ func (p Places) UpdateStation(ctx context.Context, scope evcs.Scope, s *station.
 
 // DeleteStation implements station.Places.
 func (p Places) DeleteStation(ctx context.Context, scope evcs.Scope, s *station.Station, at time.Time) error {
+	p.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	return p.q.swap(ctx, "delete station",
 		`UPDATE stations SET deleted_at = ?, version = version + 1 WHERE id = ? AND version = ? AND deleted_at = 0 AND `+cond,

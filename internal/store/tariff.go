@@ -113,6 +113,7 @@ func (s Tariffs) PlanByCode(ctx context.Context, scope evcs.Scope, code string) 
 
 // InsertPlan implements tariff.Store.
 func (s Tariffs) InsertPlan(ctx context.Context, p *tariff.Plan) error {
+	s.q.changed()
 	segments, err := json.Marshal(segmentRows(p.Segments))
 	if err != nil {
 		return err
@@ -131,6 +132,7 @@ func (s Tariffs) InsertPlan(ctx context.Context, p *tariff.Plan) error {
 
 // UpdatePlan implements tariff.Store.
 func (s Tariffs) UpdatePlan(ctx context.Context, scope evcs.Scope, p *tariff.Plan) error {
+	s.q.changed()
 	segments, err := json.Marshal(segmentRows(p.Segments))
 	if err != nil {
 		return err
@@ -152,6 +154,7 @@ func (s Tariffs) UpdatePlan(ctx context.Context, scope evcs.Scope, p *tariff.Pla
 
 // DeletePlan implements tariff.Store.
 func (s Tariffs) DeletePlan(ctx context.Context, scope evcs.Scope, p *tariff.Plan, at time.Time) error {
+	s.q.changed()
 	cond, arg := scopeCond("tenant_id", scope)
 	return s.q.swap(ctx, "delete plan",
 		`UPDATE plans SET deleted_at = ?, is_default = ?, version = version + 1 WHERE id = ? AND version = ? AND deleted_at = 0 AND `+cond,

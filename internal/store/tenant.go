@@ -243,6 +243,7 @@ func tenantValues(t *tenant.Tenant) (columns []string, args []any, err error) {
 
 // Update implements tenant.Store.
 func (s Tenants) Update(ctx context.Context, t *tenant.Tenant) error {
+	s.q.changed()
 	columns, args, err := tenantValues(t)
 	if err != nil {
 		return err
@@ -257,6 +258,7 @@ func (s Tenants) Update(ctx context.Context, t *tenant.Tenant) error {
 
 // Move implements tenant.Store. The caller holds the locks of both chains.
 func (s Tenants) Move(ctx context.Context, t *tenant.Tenant, parent evcs.TenantID) error {
+	s.q.changed()
 	var level int
 	if err := s.q.one(ctx, "read level", noTenant(parent), []any{&level}, `SELECT level FROM tenants WHERE id = ? AND deleted_at = 0`, parent); err != nil {
 		return err
@@ -290,6 +292,7 @@ func (s Tenants) Move(ctx context.Context, t *tenant.Tenant, parent evcs.TenantI
 // Delete implements tenant.Store. Sign-ins of the users need no touch: they
 // end with their user.
 func (s Tenants) Delete(ctx context.Context, t *tenant.Tenant, at time.Time) error {
+	s.q.changed()
 	ms := evcs.Millis(at)
 	if err := s.q.swap(ctx, "delete tenant", `UPDATE tenants SET deleted_at = ?, updated_at = ?, version = version + 1
 		WHERE id = ? AND version = ? AND deleted_at = 0`, ms, ms, t.ID, t.Version); err != nil {

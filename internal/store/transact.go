@@ -93,7 +93,7 @@ func (db *DB) runWhole(ctx context.Context, c conn, fn func(*Tx) error) error {
 	if err := run(tx, fn); err != nil {
 		return err
 	}
-	return tx.q.flush(ctx, everyTable)
+	return tx.q.finish(ctx)
 }
 
 // withoutCancel runs every statement without the caller's context.

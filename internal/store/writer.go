@@ -258,7 +258,7 @@ func (w *writer) try(ctx context.Context, batch []*job, results []error, apart b
 			return len(batch) > 1, w.undo(ctx, nil)
 		}
 	}
-	if err := w.tx().q.flush(ctx, everyTable); err != nil {
+	if err := w.tx().q.finish(ctx); err != nil {
 		return len(batch) > 1 && !apart, w.undo(ctx, err)
 	}
 	if answerFirst {
@@ -285,10 +285,11 @@ func (w *writer) member(ctx context.Context, j *job, apart bool, result *error) 
 	}
 	told := len(w.rows.events)
 	if *result = run(tx, j.run); *result == nil {
-		*result = tx.q.flush(ctx, everyTable)
+		*result = tx.q.finish(ctx)
 	}
 	if *result != nil {
 		w.rows.drop(told)
+		w.rows.changed = false
 		if _, err := w.lite.exec(`ROLLBACK TO job`, nil); err != nil {
 			return unavailable("rollback to savepoint", err)
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -27,10 +26,16 @@ type Chosen struct {
 	Reason string // ASKED, CHARGER, STATION, TENANT
 }
 
+// Shelf is where Choose finds plans; Store is one.
+type Shelf interface {
+	Plan(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (*Plan, error)
+	Enabled(ctx context.Context, scope evcs.Scope, station evcs.StationID) ([]Plan, error)
+}
+
 // Choose finds the plan of a session: the one asked for, else the charger's,
 // else the station's, else the tenant's, in their dates. An asked plan that
 // cannot be used, and none at all, is 3007: there is no built-in price.
-func Choose(ctx context.Context, s Store, q Question) (Chosen, error) {
+func Choose(ctx context.Context, s Shelf, q Question) (Chosen, error) {
 	today := q.At.In(q.Zone).Format(time.DateOnly)
 	for _, own := range []struct {
 		id     evcs.PlanID
@@ -53,11 +58,15 @@ func Choose(ctx context.Context, s Store, q Question) (Chosen, error) {
 	if err != nil {
 		return Chosen{}, err
 	}
-	plans = slices.DeleteFunc(plans, func(p Plan) bool { return !p.usable(q.Station, today) })
-	if len(plans) == 0 {
+	var best Plan
+	for _, p := range plans { // the list may be somebody's memory: it stays as it is
+		if p.usable(q.Station, today) && (best.ID == 0 || before(p, best) < 0) {
+			best = p
+		}
+	}
+	if best.ID == 0 {
 		return Chosen{}, q.none(0)
 	}
-	best := slices.MinFunc(plans, before)
 	if best.Station == 0 {
 		return Chosen{best, "TENANT"}, nil
 	}
