@@ -12,7 +12,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -28,6 +30,7 @@ type options struct {
 	length, warm       time.Duration
 	gate               float64
 	out                io.Writer
+	stat               string // file for benchstat
 }
 
 // Bounds of a run.
@@ -68,6 +71,7 @@ func newRoot(clock evcs.Clock) *cobra.Command {
 	f.IntVar(&o.rate, "rate", 0, "calls per second over all connections; 0 is a closed loop")
 	f.DurationVar(&o.length, "dur", 20*time.Second, "length of one measurement")
 	f.DurationVar(&o.warm, "warm", 2*time.Second, "load before it is measured")
+	f.StringVar(&o.stat, "benchstat", "", "file to which every round is added as benchstat text")
 	f.Float64Var(&o.gate, "gate", 0, "exit 1 when the ratio is above; 0 is no gate")
 	command := func(use, short string, run func(context.Context, evcs.Clock) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +131,9 @@ var errGate = errors.New("the ratio is past the gate")
 
 // judge compares the rounds of two servers.
 func (o *options) judge(what, unit string, a, b []float64, gate float64) error {
+	if err := errors.Join(o.benchstat(what, "reference", unit, a), o.benchstat(what, "evcsd", unit, b)); err != nil {
+		return err
+	}
 	v := verdict{What: what, Unit: unit, A: median(a), B: median(b), Gate: gate}
 	for i := range min(len(a), len(b)) {
 		if a[i] > 0 {
@@ -141,6 +148,36 @@ func (o *options) judge(what, unit string, a, b []float64, gate float64) error {
 		return fmt.Errorf("%s: %.2f, at most %.2f: %w", what, v.Ratio, gate, errGate)
 	}
 	return nil
+}
+
+// benchstat adds the figures of a server to the file for benchstat. The
+// database is part of the name, so that engines stand side by side.
+func (o *options) benchstat(what, server, unit string, figures []float64) error {
+	if o.stat == "" {
+		return nil
+	}
+	file, err := os.OpenFile(filepath.Clean(o.stat), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("figures for benchstat: %w", err)
+	}
+	if server == "evcsd" {
+		server = "evcsd-sqlite"
+		if o.dsn != "" {
+			server = "evcsd-postgres"
+		}
+	}
+	name := strings.Map(func(r rune) rune {
+		if r == ' ' || r == ',' {
+			return '_'
+		}
+		return r
+	}, what)
+	for _, f := range figures {
+		if _, err := fmt.Fprintf(file, "BenchmarkLoad/%s/server=%s 1 %g %s\n", name, server, f, unit); err != nil {
+			return errors.Join(fmt.Errorf("figures for benchstat: %w", err), file.Close())
+		}
+	}
+	return file.Close()
 }
 
 func median(list []float64) float64 {

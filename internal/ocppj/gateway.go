@@ -201,7 +201,7 @@ func (g *Gateway) serve(ctx context.Context, a arrival) {
 		old.Close("replaced by a newer connection")
 		log.Info("a newer connection replaces the old one", slog.String("before", old.Info().Address))
 	}
-	if err := g.presence.Connected(ctx, s); err != nil {
+	if err := g.connected(ctx, s); err != nil {
 		log.Error("noting a connection failed", slog.Any("error", err))
 	}
 	err := c.Run(ctx, s)
@@ -214,6 +214,14 @@ func (g *Gateway) serve(ctx context.Context, a arrival) {
 		return // a newer connection is there
 	}
 	g.presence.Disconnected(ctx, s, reason)
+}
+
+// connected notes a connection in a goroutine of its own: what that grows its
+// stack to would otherwise stay with the connection for its whole life.
+func (g *Gateway) connected(ctx context.Context, s Session) error {
+	done := make(chan error, 1)
+	go func() { done <- g.presence.Connected(ctx, s) }()
+	return <-done
 }
 
 // ServeHTTP judges the handshake of a station. Everything it refuses is listed
