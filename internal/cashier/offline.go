@@ -144,7 +144,7 @@ func (t *Till) MarkRefunded(ctx context.Context, a *evcs.Actor, id evcs.OrderID,
 		return o, err
 	}
 	if !ok {
-		_, err = o.RefundSucceeded(o.Refundable(), t.now())
+		_, err = order.Refunds{Order: o}.Succeeded(o.Refundable(), t.now())
 		if err == nil { // the channel has not paid it out yet
 			err = refundPending(o.ID)
 		}

@@ -94,7 +94,7 @@ func refundTarget(ctx context.Context, tx Tx, a *evcs.Actor, q RefundRequest) (p
 			return p, nil, err
 		}
 		if o.Payment == 0 {
-			_, err := o.BeginRefund(max(q.Amount, 1), o.UpdatedAt) // 3004, or there is nothing to give back
+			_, err := order.Refunds{Order: o}.Begin(max(q.Amount, 1), o.UpdatedAt) // 3004, or there is nothing to give back
 			if err == nil {
 				err = o.StateError()
 			}
@@ -135,7 +135,7 @@ func (t *Till) beginRefund(ctx context.Context, tx Tx, p *payment.Payment, r *pa
 		return err
 	}
 	if p.Settles && o != nil {
-		change, err := o.BeginRefund(r.Amount, r.CreatedAt)
+		change, err := order.Refunds{Order: o}.Begin(r.Amount, r.CreatedAt)
 		if err != nil {
 			return err
 		}
@@ -292,9 +292,9 @@ func refundedOrder(ctx context.Context, tx Tx, p *payment.Payment, r *payment.Re
 	}
 	var change order.Change
 	if r.Status == payment.RefundSuccess {
-		change, err = o.RefundSucceeded(r.Amount, now)
+		change, err = order.Refunds{Order: o}.Succeeded(r.Amount, now)
 	} else {
-		change, err = o.RefundFailed(now)
+		change, err = order.Refunds{Order: o}.Failed(now)
 	}
 	if err != nil {
 		return err

@@ -76,7 +76,7 @@ func (e *Engine) stopToCancel(ctx context.Context, tx Tx, s *site, a *evcs.Actor
 	if !s.charger.Connected {
 		return nil, order.Change{}, s.charger.OfflineError()
 	}
-	o.RequestStop(now)
+	order.Charge{Order: o}.RequestStop(now)
 	o.UpdatedAt = now
 	r.order = o
 	c, err := e.put(ctx, tx, s, a, CommandRequest{
@@ -132,7 +132,7 @@ func (e *Engine) takeBack(ctx context.Context, tx Tx, s *site, r *running, how e
 	if !asked {
 		return false, nil
 	}
-	o.Estimate(0, x.Seconds, tariff.Bill{})
+	order.Charge{Order: o}.Estimate(0, x.Seconds, tariff.Bill{})
 	o.EndedAt, o.StopReason, o.Anomalies = x.StoppedAt, x.StopReason, o.Anomalies.With(x.Anomalies...)
 	c, err := o.Cancel(reason, at)
 	if err != nil {

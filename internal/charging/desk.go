@@ -180,7 +180,7 @@ func (e *Engine) Adjust(ctx context.Context, a *evcs.Actor, old *order.Order, di
 			return order.Change{}, err
 		}
 		before := ledgerBill(o)
-		c, lines, err := o.Adjust(discount, reason, lines, now)
+		c, lines, err := order.Review{Order: o}.Adjust(discount, reason, lines, now)
 		if err != nil {
 			return c, err
 		}
@@ -217,7 +217,7 @@ func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, p
 		}
 		before := ledgerBill(o)
 		amount, lines = o.Amount, bill.Lines
-		c, err := o.Reprice(r.order.Plan, r.order.Snapshot, bill, now)
+		c, err := order.Review{Order: o}.Reprice(r.order.Plan, r.order.Snapshot, bill, now)
 		if err != nil {
 			return c, err
 		}

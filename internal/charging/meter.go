@@ -128,7 +128,7 @@ func (s *site) follow(ctx context.Context, tx Tx, r *running, now time.Time) err
 	r.told = now
 	bill, err := s.bill(r, r.points)
 	if err == nil && r.order.Status == order.Charging {
-		r.order.Estimate(x.Energy, x.Seconds, bill)
+		order.Charge{Order: r.order}.Estimate(x.Energy, x.Seconds, bill)
 		r.order.UpdatedAt = now
 		if err := tx.Orders().UpdateOrder(ctx, s.scope(), r.order); err != nil {
 			return err

@@ -241,7 +241,7 @@ func (e *Engine) Stop(ctx context.Context, a *evcs.Actor, o *order.Order, reason
 			res = Result{Order: done, Duplicate: true}
 			return err
 		}
-		r.order.RequestStop(now)
+		order.Charge{Order: r.order}.RequestStop(now)
 		r.order.UpdatedAt = now
 		asked := order.Change{Event: "STOP_REQUESTED", From: r.order.Status, To: r.order.Status, At: now, By: a.Name, Detail: reason}
 		if err := order.Record(ctx, tx, r.order, asked); err != nil {

@@ -151,7 +151,7 @@ func ledgerBill(o *order.Order) ledger.Bill {
 // settle moves the order 0 → 1, and on to 10 or 11 when the tenant wants that.
 func settle(o *order.Order, x *order.Session, bill tariff.Bill, auto bool, at time.Time) ([]order.Change, error) {
 	x.Anomalies = x.Anomalies.With(o.Anomalies...)
-	ended, err := o.Settle(order.Settlement{
+	ended, err := order.Charge{Order: o}.Settle(order.Settlement{
 		EndedAt: x.StoppedAt, Energy: x.Energy, Seconds: x.Seconds, StopReason: x.StopReason, Bill: bill, Anomalies: x.Anomalies, Estimated: x.Estimated,
 	}, at)
 	if err != nil || ended.None() {

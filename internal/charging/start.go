@@ -292,7 +292,7 @@ func (b *beginning) confirm(ctx context.Context, r *running) (device.StartAnswer
 	if err := b.tx.Orders().UpdateSession(ctx, b.s.scope(), x); err != nil {
 		return device.StartAnswer{}, err
 	}
-	c, err := o.Confirm(x.StartedAt, b.now)
+	c, err := order.Charge{Order: o}.Confirm(x.StartedAt, b.now)
 	if err != nil {
 		return device.StartAnswer{}, err
 	}

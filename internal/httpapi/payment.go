@@ -332,7 +332,7 @@ func (p Payments) refunding(ctx context.Context, a *evcs.Actor, in *struct {
 		return nil, err
 	}
 	if o.Status != order.Paid {
-		_, err := o.BeginRefund(1, o.UpdatedAt)
+		_, err := order.Refunds{Order: o}.Begin(1, o.UpdatedAt)
 		return nil, err
 	}
 	key, err := requestKey(ctx, nil)

@@ -101,7 +101,7 @@ func (l *life) settle(t *rapid.T) (Change, error) {
 	if rapid.Bool().Draw(t, "odd") {
 		s.Anomalies = s.Anomalies.With(rapid.SampledFrom([]Anomaly{EnergyImplausible, ClockAbsurd, Gap}).Draw(t, "anomaly"))
 	}
-	c, err := l.o.Settle(s, l.now)
+	c, err := Charge{Order: &l.o}.Settle(s, l.now)
 	if err == nil && !c.None() {
 		l.lines = lines
 	}
@@ -120,7 +120,7 @@ func (l *life) pay(t *rapid.T) (Change, error) {
 }
 
 func (l *life) adjust(t *rapid.T) (Change, error) {
-	c, lines, err := l.o.Adjust(evcs.Money(rapid.Int64Range(-1, 12_000).Draw(t, "discount")), "sorry", l.lines, l.now)
+	c, lines, err := Review{Order: &l.o}.Adjust(evcs.Money(rapid.Int64Range(-1, 12_000).Draw(t, "discount")), "sorry", l.lines, l.now)
 	if err == nil {
 		l.lines = lines
 	}
@@ -129,7 +129,7 @@ func (l *life) adjust(t *rapid.T) (Change, error) {
 
 func (l *life) reprice(t *rapid.T) (Change, error) {
 	b, lines := bills(t)
-	c, err := l.o.Reprice(2, 2, b, l.now)
+	c, err := Review{Order: &l.o}.Reprice(2, 2, b, l.now)
 	if err == nil {
 		l.lines = lines
 	}
@@ -137,7 +137,7 @@ func (l *life) reprice(t *rapid.T) (Change, error) {
 }
 
 func (l *life) refunded() (Change, error) {
-	c, err := l.o.RefundSucceeded(l.due, l.now)
+	c, err := Refunds{Order: &l.o}.Succeeded(l.due, l.now)
 	if err == nil {
 		l.back += l.due
 	}
@@ -152,10 +152,10 @@ func TestAnOrderNeverGoesBack(t *testing.T) {
 		does := func(f func() (Change, error)) func(*rapid.T) { return func(t *rapid.T) { l.step(t, f) } }
 		t.Repeat(map[string]func(*rapid.T){
 			"":        l.check,
-			"confirm": does(func() (Change, error) { return l.o.Confirm(l.now, l.now) }),
+			"confirm": does(func() (Change, error) { return Charge{Order: &l.o}.Confirm(l.now, l.now) }),
 			"estimate": func(t *rapid.T) {
 				b, _ := bills(t)
-				l.o.Estimate(evcs.Energy(rapid.Int64Range(0, 9).Draw(t, "energy")), 1, b)
+				Charge{Order: &l.o}.Estimate(evcs.Energy(rapid.Int64Range(0, 9).Draw(t, "energy")), 1, b)
 			},
 			"settle":    func(t *rapid.T) { l.step(t, func() (Change, error) { return l.settle(t) }) },
 			"to pay":    does(func() (Change, error) { return l.o.ToPay(false, l.now) }),
@@ -164,12 +164,12 @@ func TestAnOrderNeverGoesBack(t *testing.T) {
 			"adjust":    func(t *rapid.T) { l.step(t, func() (Change, error) { return l.adjust(t) }) },
 			"reprice":   func(t *rapid.T) { l.step(t, func() (Change, error) { return l.reprice(t) }) },
 			"cancel":    does(func() (Change, error) { return l.o.Cancel("x", l.now) }),
-			"no refund": does(func() (Change, error) { return l.o.RefundFailed(l.now) }),
+			"no refund": does(func() (Change, error) { return Refunds{Order: &l.o}.Failed(l.now) }),
 			"refunded":  does(l.refunded),
 			"refund": func(t *rapid.T) {
 				l.step(t, func() (Change, error) {
 					amount := evcs.Money(rapid.Int64Range(-1, int64(l.o.Amount)+1).Draw(t, "refund"))
-					c, err := l.o.BeginRefund(amount, l.now)
+					c, err := Refunds{Order: &l.o}.Begin(amount, l.now)
 					if err == nil {
 						l.due = amount
 					}

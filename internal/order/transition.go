@@ -72,9 +72,13 @@ func (o *Order) move(event string, to Status, at time.Time) Change {
 	return c
 }
 
+// Charge is an order's way from its start to its end.
+type Charge struct{ Order *Order }
+
 // Confirm records that the device has begun the session. A repeat changes
 // nothing.
-func (o *Order) Confirm(started, at time.Time) (Change, error) {
+func (c Charge) Confirm(started, at time.Time) (Change, error) {
+	o := c.Order
 	switch {
 	case o.Status == Cancelled:
 		return Change{}, o.CancelledError()
@@ -99,7 +103,8 @@ type Settlement struct {
 // Settle ends the charge: 0 → 1, with its amounts. On an order that has ended
 // before it changes nothing: the first stop counts. A cancelled order refuses
 // (3003).
-func (o *Order) Settle(s Settlement, at time.Time) (Change, error) {
+func (c Charge) Settle(s Settlement, at time.Time) (Change, error) {
+	o := c.Order
 	switch o.Status {
 	case Charging:
 	case Cancelled:
@@ -126,7 +131,8 @@ func (o *Order) price(b tariff.Bill) {
 }
 
 // Estimate writes the running figures of a charge that goes on.
-func (o *Order) Estimate(energy evcs.Energy, seconds int64, b tariff.Bill) {
+func (c Charge) Estimate(energy evcs.Energy, seconds int64, b tariff.Bill) {
+	o := c.Order
 	if o.Status == Charging {
 		o.Energy, o.Seconds = energy, seconds
 		o.price(b)
@@ -213,9 +219,13 @@ func (o *Order) Cancel(reason string, at time.Time) (Change, error) {
 	return o.move("CANCELLED", Cancelled, at), nil
 }
 
-// BeginRefund opens a refund of amount: 11 → 12. More than is refundable is
+// Refunds are what an order pays back.
+type Refunds struct{ Order *Order }
+
+// Begin opens a refund of amount: 11 → 12. More than is refundable is
 // 4005.
-func (o *Order) BeginRefund(amount evcs.Money, at time.Time) (Change, error) {
+func (r Refunds) Begin(amount evcs.Money, at time.Time) (Change, error) {
+	o := r.Order
 	switch {
 	case o.Status != Paid:
 		return Change{}, o.refuse(Refunding)
@@ -225,8 +235,9 @@ func (o *Order) BeginRefund(amount evcs.Money, at time.Time) (Change, error) {
 	return o.move("REFUND_BEGUN", Refunding, at), nil
 }
 
-// RefundFailed takes a refund back: 12 → 11. A repeat on 11 changes nothing.
-func (o *Order) RefundFailed(at time.Time) (Change, error) {
+// Failed takes a refund back: 12 → 11. A repeat on 11 changes nothing.
+func (r Refunds) Failed(at time.Time) (Change, error) {
+	o := r.Order
 	switch o.Status {
 	case Paid:
 		return Change{}, nil
@@ -237,9 +248,10 @@ func (o *Order) RefundFailed(at time.Time) (Change, error) {
 	}
 }
 
-// RefundSucceeded counts what was paid back: 12 → 13 when that is all, else
+// Succeeded counts what was paid back: 12 → 13 when that is all, else
 // 12 → 11.
-func (o *Order) RefundSucceeded(amount evcs.Money, at time.Time) (Change, error) {
+func (r Refunds) Succeeded(amount evcs.Money, at time.Time) (Change, error) {
+	o := r.Order
 	switch {
 	case o.Status != Refunding:
 		return Change{}, o.refuse(Refunded)
@@ -256,10 +268,14 @@ func (o *Order) RefundSucceeded(amount evcs.Money, at time.Time) (Change, error)
 // ErrDiscount refuses a discount above the bill.
 var ErrDiscount = evcs.NewError(evcs.CodeValidationFailed, "the discount exceeds the bill")
 
+// Review is what an operator changes of a bill.
+type Review struct{ Order *Order }
+
 // Adjust sets the discount of an ended order and returns its lines with the
 // discount as the last one. Only 1 and 10 can be adjusted (3002). Reaching
 // zero is left to ToPay or PaidByDiscount of the caller.
-func (o *Order) Adjust(discount evcs.Money, reason string, lines []tariff.Line, at time.Time) (Change, []tariff.Line, error) {
+func (r Review) Adjust(discount evcs.Money, reason string, lines []tariff.Line, at time.Time) (Change, []tariff.Line, error) {
+	o := r.Order
 	if o.Status != Ended && o.Status != ToPay {
 		return Change{}, nil, o.StateError()
 	}
@@ -285,7 +301,8 @@ func (o *Order) Adjust(discount evcs.Money, reason string, lines []tariff.Line, 
 
 // Reprice replaces the tariff and the bill of a held order; NO_TARIFF is cured
 // by it, other reasons to hold stay. Anything but a held 1 is 3002.
-func (o *Order) Reprice(plan evcs.PlanID, snapshot evcs.SnapshotID, b tariff.Bill, at time.Time) (Change, error) {
+func (r Review) Reprice(plan evcs.PlanID, snapshot evcs.SnapshotID, b tariff.Bill, at time.Time) (Change, error) {
+	o := r.Order
 	if o.Status != Ended || !o.Held {
 		return Change{}, o.StateError()
 	}
@@ -297,7 +314,8 @@ func (o *Order) Reprice(plan evcs.PlanID, snapshot evcs.SnapshotID, b tariff.Bil
 
 // RequestStop remembers when the driver or an operator asked for the end, the
 // first time.
-func (o *Order) RequestStop(at time.Time) {
+func (c Charge) RequestStop(at time.Time) {
+	o := c.Order
 	if o.Status == Charging && o.StopRequestedAt.IsZero() {
 		o.StopRequestedAt = at
 	}
