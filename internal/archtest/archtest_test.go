@@ -42,7 +42,7 @@ var order = []step{
 	{strangers: true, names: "store/storetest archtest"},
 	{names: "evcstest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
-	{names: "bench/ref bench/probe bench/load bench/torture scripts/demo bench"},
+	{names: "bench/ref bench/probe bench/seed bench/load bench/torture scripts/demo bench"},
 }
 
 // only narrows the order: the whole of what a package may import of ours.

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"reflect"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -9,7 +11,11 @@ import (
 
 func orderFilter(scope evcs.Scope, w order.Filter) filter {
 	var f filter
-	f.scope("o.tenant_id", scope)
+	column := "o.tenant_id"
+	if scope == evcs.Subtree(evcs.PlatformTenant) && reflect.ValueOf(w).IsZero() {
+		column += " + 0" // everybody's orders: by their own order, not tenant by tenant and then sorted
+	}
+	f.scope(column, scope)
 	if w.Station != 0 {
 		f.add("o.station_id = ?", w.Station)
 	}
@@ -55,7 +61,38 @@ var orderListing = listing[order.Listed]{
 
 // OrderPage lists orders.
 func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w order.Filter, r evcs.PageRequest) (evcs.Page[order.Listed], error) {
-	return page(ctx, s.q, orderListing, orderFilter(scope, w), r)
+	counted := !r.Keyset && !r.NoTotal && onlyStatuses(w)
+	if !counted {
+		return page(ctx, s.q, orderListing, orderFilter(scope, w), r)
+	}
+	total, err := s.total(ctx, scope, w.Statuses)
+	if err != nil {
+		return evcs.Page[order.Listed]{}, err
+	}
+	r.NoTotal = true
+	found, err := page(ctx, s.q, orderListing, orderFilter(scope, w), r)
+	found.Total = total
+	return found, err
+}
+
+// onlyStatuses reports whether a filter asks for nothing but statuses.
+func onlyStatuses(w order.Filter) bool {
+	w.Statuses = nil
+	return reflect.ValueOf(w).IsZero()
+}
+
+// total counts orders by status: those in the figures without looking at them.
+func (s Orders) total(ctx context.Context, scope evcs.Scope, statuses []order.Status) (int64, error) {
+	var rolled, young filter
+	rolled.scope("r.tenant_id", scope)
+	among(&rolled, "r.status", statuses)
+	young.scope("o.tenant_id", scope)
+	young.add("NOT o.rolled")
+	among(&young, "o.status + 0", statuses)
+	var n int64
+	err := s.q.one(ctx, "count orders", sql.ErrNoRows, []any{&n}, `SELECT CAST((SELECT COALESCE(SUM(r.orders), 0) FROM report_orders r`+rolled.where()+`)
+		+ (SELECT COUNT(*) FROM orders o`+young.where()+`) AS BIGINT)`, append(rolled.args, young.args...)...)
+	return n, err
 }
 
 var sessionListing = listing[order.ListedSession]{

@@ -14,11 +14,7 @@ import (
 
 // RecentOrders are the newest orders.
 func (s Reports) RecentOrders(ctx context.Context, scope evcs.Scope, station evcs.StationID, n int) ([]report.Order, error) {
-	var f filter
-	f.scope("o.tenant_id", scope)
-	if station != 0 {
-		f.add("o.station_id = ?", station)
-	}
+	f := orderFilter(scope, order.Filter{Station: station})
 	var list []report.Order
 	err := s.db.Reader().q.each(ctx, "read recent orders", func(rows *sql.Rows) error {
 		var o report.Order
@@ -84,7 +80,7 @@ func (v view) rank(ctx context.Context, whole report.Bounds, of func(evcs.Statio
 	}
 	if err := v.raw("o", "o.station_id", func(f filter) error {
 		f.add("o.status <> 2")
-		f.within("o.started_at", evcs.Millis(whole.First()), evcs.Millis(whole.Last()))
+		f.within("o.started_at + 0", evcs.Millis(whole.First()), evcs.Millis(whole.Last()))
 		return v.q.each(ctx, "count orders of stations", func(rows *sql.Rows) error {
 			var id evcs.StationID
 			var n int64
@@ -157,7 +153,7 @@ func (v view) occupied(ctx context.Context, from, now time.Time) (map[evcs.Charg
 	}
 	err = v.raw("s", "s.station_id", func(f filter) error {
 		f.add("s.state <> ?", order.SessionOrphan)
-		f.add("s.started_at > 0 AND s.started_at < ?", evcs.Millis(now))
+		f.add("s.started_at + 0 > 0 AND s.started_at + 0 < ?", evcs.Millis(now))
 		f.add("(s.stopped_at = 0 OR s.stopped_at >= ?)", evcs.Millis(from))
 		return v.q.each(ctx, "read use of chargers", func(rows *sql.Rows) error {
 			s, err := scanRolledSession(rows)
@@ -260,7 +256,7 @@ func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.Stati
 		return nil, err
 	}
 	return sums, v.raw("o", "o.station_id", func(f filter) error {
-		f.add("o.started_at >= ? AND o.started_at < ?", evcs.Millis(first), evcs.Millis(last))
+		f.add("o.started_at + 0 >= ? AND o.started_at + 0 < ?", evcs.Millis(first), evcs.Millis(last))
 		f.add("o.status <> 2")
 		return read(ofOrders, f)
 	})

@@ -371,3 +371,14 @@ func (w *world) byCity(from, to time.Time) []order.CityFigures {
 	})
 	return list
 }
+
+// total counts the orders of some statuses, of all when none is named.
+func (w *world) total(statuses []order.Status) int64 {
+	n := int64(0)
+	for _, o := range w.orders {
+		if len(statuses) == 0 || slices.Contains(statuses, order.Status(o.status)) {
+			n++
+		}
+	}
+	return n
+}

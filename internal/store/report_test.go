@@ -434,6 +434,9 @@ func (w *figuresWorld) compare(r *rapid.T) {
 	same("cities", err, cities, want.byCity(from, to))
 	now, err := read.Now(ctx, scope, w.now, report.OneDay(w.now, zone))
 	today := list[n-1:]
+	statuses := rapid.SampledFrom([][]order.Status{nil, {order.Cancelled}, {order.ToPay, order.Paid}}).Draw(r, "statuses")
+	page, totalErr := w.db.Reader().Orders().OrderPage(ctx, scope, order.Filter{Statuses: statuses}, evcs.PageRequest{Page: 1, Size: 1})
+	same("total", totalErr, page.Total, want.total(statuses))
 	same("today", err, []any{now.Orders, now.Energy, now.Revenue, now.Sandbox},
 		[]any{want.ordersOf(today, zone), want.energy(today, zone, 0)[0], want.revenue(today, zone, 0)[0], !want.live})
 }
