@@ -1,0 +1,59 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"testing"
+
+	"github.com/evcs/evcs/internal/store"
+	"github.com/evcs/evcs/internal/store/storetest"
+)
+
+// The questions that are asked at every start, for every list and for every
+// dashboard never walk a whole table of orders, sessions, payments or refunds,
+// nor sort it.
+func TestBigTablesAreReadThroughIndexes(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	plant(t, db)
+	in := `IN (SELECT tenant_id FROM tenant_ancestors WHERE ancestor_id = 1)`
+	for name, query := range map[string]string{
+		"newest of a tenant":   `SELECT o.id, o.amount FROM orders o WHERE o.tenant_id = 2 ORDER BY o.id DESC LIMIT 20`,
+		"behind a place":       `SELECT o.id, o.amount FROM orders o WHERE o.tenant_id = 2 AND (o.id) < (900) ORDER BY o.id DESC LIMIT 20`,
+		"by status":            `SELECT o.id, o.amount FROM orders o WHERE o.tenant_id = 2 AND o.status IN (10) ORDER BY o.id DESC LIMIT 20`,
+		"by station":           `SELECT o.id, o.amount FROM orders o WHERE o.station_id = 3 AND o.tenant_id = 2 ORDER BY o.id DESC LIMIT 20`,
+		"by charger":           `SELECT o.id, o.amount FROM orders o WHERE o.charger_id = 3 AND o.tenant_id = 2 ORDER BY o.id DESC LIMIT 20`,
+		"sessions of a tenant": `SELECT s.id, s.energy FROM sessions s WHERE s.tenant_id = 2 ORDER BY s.id DESC LIMIT 20`,
+		"unrolled orders":      `SELECT COUNT(*) FROM orders o WHERE o.tenant_id ` + in + ` AND NOT o.rolled AND o.started_at + 0 >= 5`,
+		"unrolled sessions":    `SELECT s.energy FROM sessions s WHERE s.tenant_id ` + in + ` AND NOT s.rolled AND s.started_at + 0 < 5`,
+		"unrolled payments":    `SELECT SUM(p.amount) FROM payments p WHERE p.tenant_id ` + in + ` AND NOT p.rolled AND p.paid_at > 0`,
+		"unrolled refunds":     `SELECT SUM(r.amount) FROM refunds r WHERE r.tenant_id ` + in + ` AND NOT r.rolled AND r.status = 2`,
+	} {
+		plan := planOf(t.Context(), t, db, query)
+		for _, line := range plan {
+			table := strings.Contains(line, "SCAN o") || strings.Contains(line, "SCAN s") || strings.Contains(line, "SCAN p") || strings.Contains(line, "SCAN r")
+			if table || strings.Contains(line, "USE TEMP B-TREE FOR ORDER BY") {
+				t.Errorf("%s: %s", name, strings.Join(plan, "; "))
+			}
+		}
+		if strings.HasPrefix(name, "unrolled") && !strings.Contains(strings.Join(plan, "\n"), "_unrolled") {
+			t.Errorf("%s: %s", name, strings.Join(plan, "; "))
+		}
+	}
+}
+
+func planOf(ctx context.Context, t *testing.T, db *store.DB, query string) []string {
+	t.Helper()
+	var list []string
+	if err := store.Look(ctx, db, `EXPLAIN QUERY PLAN `+query, func(rows *sql.Rows) error {
+		var id, parent, unused int
+		var detail string
+		err := rows.Scan(&id, &parent, &unused, &detail)
+		list = append(list, detail)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
