@@ -63,12 +63,12 @@ type CloudHeard struct {
 type CloudCommand struct {
 	CommandID   int64           `json:"commandId"`
 	Type        string          `json:"type" doc:"START, STOP, RESET and the other types of a command"`
-	ConnectorNo *int            `json:"connectorNo,omitempty"`
-	SessionID   *string         `json:"sessionId,omitempty"`
-	OrderNo     *string         `json:"orderNo,omitempty"`
-	UserID      *int64          `json:"userId,omitempty"`
-	IDTag       *string         `json:"idTag,omitempty"`
-	Params      json.RawMessage `json:"params,omitempty"`
+	ConnectorNo *int            `json:"connectorNo"`
+	SessionID   *string         `json:"sessionId"`
+	OrderNo     *string         `json:"orderNo"`
+	UserID      *int64          `json:"userId"`
+	IDTag       *string         `json:"idTag"`
+	Params      json.RawMessage `json:"params"`
 }
 
 // CloudFigures is what a charger measures.

@@ -29,7 +29,7 @@ const nouns = "tenant auth station tariff order ledger payment recon command rep
 // order lists every package from the ground up, without "internal/". Adding a
 // package means deciding where it stands.
 var order = []step{
-	{strangers: true, names: "evcs api migrations"},
+	{strangers: true, names: "evcs api migrations judge"},
 	{names: nouns},
 	{names: "event device ocppj"},
 	{names: "charging cashier closing"},
@@ -41,6 +41,7 @@ var order = []step{
 	{names: "chargersim chargersim/simulate"},
 	{strangers: true, names: "store/storetest archtest"},
 	{names: "evcstest"},
+	{strangers: true, names: "contracttest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
 	{names: "bench/ref bench/probe bench/seed bench/load bench/torture scripts/demo bench"},
 }
@@ -62,7 +63,8 @@ var only = map[string]string{
 var knownTo = map[string]string{
 	"api":        "httpapi client tui cli evcstest bench/load bench/torture scripts/demo",
 	"migrations": "store store/storetest",
-	"evcstest":   "bench/torture",
+	"evcstest":   "bench/torture contracttest",
+	"judge":      "evcstest contracttest",
 }
 
 // never is what the order would allow and the design does not.

@@ -55,7 +55,7 @@ func (s *Server) refuse(ctx context.Context, q *request, err error, english bool
 		e.Message += ":" + text
 	}
 	if data != nil {
-		e.Data = data
+		e.Data = evcs.FactsIn(data, english)
 	}
 	return s.reply(q, status, e)
 }

@@ -113,8 +113,8 @@ func Invalid(faults ...FieldFault) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	detail := faults[0].Field + " " + faults[0].Message
-	return withFacts(ErrInvalid, Detail{ZH: detail, EN: detail}, map[string]any{"errors": faults})
+	zh, _ := faults[0].Chinese()
+	return withFacts(ErrInvalid, Detail{ZH: zh.Field + " " + zh.Message, EN: faults[0].Field + " " + faults[0].Message}, map[string]any{"errors": faults})
 }
 
 // ErrVersion is 9409: the caller's version of an object is not the present one.

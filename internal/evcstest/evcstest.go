@@ -19,6 +19,7 @@ import (
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/daemon"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/judge"
 )
 
 // Password is the administrator's in every test daemon.
@@ -167,8 +168,9 @@ func (a Answer) Into(t testing.TB, v any) {
 
 // Caller is somebody who calls the API.
 type Caller struct {
-	d     *Daemon
-	token string
+	d      *Daemon
+	token  string
+	manner judge.Manner
 }
 
 // Anyone calls without a credential.
@@ -187,22 +189,30 @@ func (d *Daemon) SignIn(identifier, password string) Caller {
 		Token string `json:"token"`
 	}
 	d.Anyone().OK(d.t, http.MethodPost, "/api/auth/login", map[string]any{"identifier": identifier, "password": password}).Into(d.t, &tokens)
-	return Caller{d, tokens.Token}
+	return Caller{d: d, token: tokens.Token}
 }
 
 // Token is the caller's bearer token.
 func (c Caller) Token() string { return c.token }
 
-// Call sends a request; a nil body sends none. headers come in pairs.
+// As is a caller whose requests keep to the document in another manner.
+func (c Caller) As(m judge.Manner) Caller {
+	c.manner = m
+	return c
+}
+
+// Call sends a request; a nil body sends none. headers come in pairs. The
+// document judges the request and the answer too.
 func (c Caller) Call(t testing.TB, method, path string, body any, headers ...string) Answer {
 	t.Helper()
 	var reader io.Reader = http.NoBody
+	var sent []byte
 	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if sent, err = json.Marshal(body); err != nil {
 			t.Fatal(err)
 		}
-		reader = bytes.NewReader(text)
+		reader = bytes.NewReader(sent)
 	}
 	r, err := http.NewRequestWithContext(t.Context(), method, c.d.URL+path, reader)
 	if err != nil {
@@ -226,6 +236,8 @@ func (c Caller) Call(t testing.TB, method, path string, body any, headers ...str
 	if err != nil {
 		t.Fatal(err)
 	}
+	e := judge.Exchange{Method: method, URL: c.d.URL + path, Header: r.Header, Body: sent, Status: answer.StatusCode, AnswerHeader: answer.Header, Answer: text}
+	judge.Committed(t).Check(t, e, c.manner)
 	a := Answer{Status: answer.StatusCode, Header: answer.Header}
 	if err := json.Unmarshal(text, &a); err != nil {
 		t.Fatalf("%s %s: %d %s", method, path, answer.StatusCode, text)

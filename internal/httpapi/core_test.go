@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -275,7 +276,7 @@ func TestEnvelopes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, h, c.method, c.target, c.body, c.headers...)
+			w := call(t, h, c.method, c.target, c.body, append(c.headers, "X-Manner", "lenient")...)
 			if diff := cmp.Diff(c.want, strings.TrimSpace(w.Body.String())); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
@@ -289,6 +290,10 @@ func TestEnvelopes(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	h := testServer(t, things{})
+	unseen := []string{ // by a schema
+		"twice", "twice inside", "not UTF-8", "control", "exponent", "query and body", "path and body", "if-match and body", "if-match",
+		"cursor with page", "two pages", "value twice", "unexpected body", "raw too large", "trailing",
+	}
 	for name, c := range map[string]struct {
 		method, target, body string
 		headers              []string
@@ -342,7 +347,11 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, h, c.method, c.target, c.body, append(c.headers, "Accept-Language", "en")...)
+			manner := "exact"
+			if slices.Contains(unseen, name) {
+				manner = "unseen"
+			}
+			w := call(t, h, c.method, c.target, c.body, append(c.headers, "Accept-Language", "en", "X-Manner", manner)...)
 			var f api.Failure
 			if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil {
 				t.Fatalf("%v in %s", err, w.Body)
@@ -373,6 +382,16 @@ func TestAllowHeader(t *testing.T) {
 	if got := w.Header().Get("Allow"); got != "GET, PUT, DELETE" {
 		t.Errorf("Allow: %s", got)
 	}
+	w = call(t, testServer(t, things{}), "DELETE", "/api/thing", "")
+	if got := w.Header().Get("Allow"); got != "GET, POST" || w.Code != 405 {
+		t.Errorf("of the collection: %d, Allow: %s", w.Code, got)
+	}
+	if w = call(t, everything(), "PATCH", "/api/station", ""); w.Code != 405 {
+		t.Errorf("with every operation there is: %d", w.Code)
+	}
+	if w = call(t, everything(), "POST", "/internal/api/v1/tenant-hierarchy/descendant", ""); w.Code != 404 {
+		t.Errorf("an internal path shows itself: %d", w.Code)
+	}
 }
 
 func TestLenientInput(t *testing.T) {
@@ -393,7 +412,7 @@ func TestLenientInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := call(t, h, "POST", c.target, c.body, c.headers...)
+			w := call(t, h, "POST", c.target, c.body, append(c.headers, "X-Manner", "lenient")...)
 			if w.Code != 200 || !strings.Contains(w.Body.String(), c.want) {
 				t.Errorf("%d %s, want %s", w.Code, w.Body, c.want)
 			}

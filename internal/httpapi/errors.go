@@ -84,7 +84,7 @@ func (x *exchange) failure(code evcs.Code, detail string, data map[string]any) *
 	}
 	var raw json.RawMessage
 	if data != nil {
-		text, err := json.Marshal(quantities(data))
+		text, err := json.Marshal(quantities(evcs.FactsIn(data, x.english)))
 		if err == nil {
 			raw = text
 		}
@@ -136,6 +136,7 @@ func (x *exchange) addFault(location, message string) {
 			field += "." + name
 		}
 	}
+	message = plainFault(message)
 	if where == "body" && (x.bodyBroken || field == "body" && len(x.found) > 0) {
 		return
 	}
@@ -146,3 +147,49 @@ func (x *exchange) addFault(location, message string) {
 
 // faults is 9400 with the faults found so far, nil when there are none.
 func (x *exchange) faults() error { return evcs.Invalid(x.found...) }
+
+// plainFault words what the library says about a value as the rest is worded.
+func plainFault(message string) string {
+	for _, w := range [...]struct{ theirs, ours string }{
+		{"expected number >= ", "must be at least "},
+		{"expected number > ", "must be more than "},
+		{"expected number <= ", "must be at most "},
+		{"expected number < ", "must be less than "},
+		{"expected length >= ", "must have at least # characters"},
+		{"expected length <= ", "must have at most # characters"},
+		{"expected array length >= ", "must have at least # entries"},
+		{"expected array length <= ", "must have at most # entries"},
+		{"expected value to be one of ", "must be one of "},
+		{"expected string to match pattern ", "must have the form "},
+		{"expected string to be RFC 3339 date-time", "must be a time: RFC 3339, or yyyy-MM-ddTHH:mm:ss"},
+		{"expected string to be RFC 3339 date", "must be a date: yyyy-MM-dd"},
+		{"expected string to be ", "does not have the form that is wanted"},
+		{"expected boolean", "must be true or false"},
+		{"expected number", "must be a number"},
+		{"expected integer", "must be an integer"},
+		{"invalid integer", "must be an integer"},
+		{"invalid number", "must be a number"},
+		{"invalid boolean", "must be true or false"},
+		{"invalid float", "must be a number"},
+		{"expected string", "must be a string"},
+		{"expected array items to be unique", "must not repeat entries"},
+		{"expected array", "must be a list"},
+		{"expected object", "must be an object"},
+		{"required ", "is required"},
+		{"expected value", "does not have the form that is wanted"},
+		{"request body is required", "is required"},
+		{"unexpected property", "is not a field of this body"},
+	} {
+		rest, ok := strings.CutPrefix(message, w.theirs)
+		switch {
+		case !ok:
+		case strings.Contains(w.ours, "#"):
+			return strings.Replace(w.ours, "#", rest, 1)
+		case strings.HasSuffix(w.ours, " "):
+			return w.ours + strings.Trim(rest, `"`)
+		default:
+			return w.ours
+		}
+	}
+	return message
+}

@@ -326,18 +326,17 @@ func (x *exchange) write(status int, body []byte) {
 	x.w.Write(body) //nolint:errcheck // the client is gone; nobody is left to tell
 }
 
-// notFound and methodNotAllowed answer for paths without an operation.
+// notFound answers for what the router did not find: 9405 when the path exists
+// under another method, else 9404. Paths under /internal are never told.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	x, r := s.begin(w, r, nil)
 	defer x.end(evcs.Monotonic())
+	if methods := s.allowed(r); len(methods) > 0 && !strings.HasPrefix(x.path, "/internal/") {
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		x.answer(x.fail(r.Context(), errMethod))
+		return
+	}
 	x.answer(x.fail(r.Context(), errNoRoute))
-}
-
-func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	x, r := s.begin(w, r, nil)
-	defer x.end(evcs.Monotonic())
-	w.Header().Set("Allow", strings.Join(s.allowed(r), ", "))
-	x.answer(x.fail(r.Context(), errMethod))
 }
 
 // statusWriter remembers the status that went out.

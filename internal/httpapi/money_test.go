@@ -241,7 +241,7 @@ func (c *counter) refunds(o evcs.OrderID, no string) {
 	byTrade := `"tradeNo":"` + no + `"`
 	c.want(4005, "boss", "POST", "/api/payment/refund", ask(byTrade, "61.39"))
 	c.want(9400, "boss", "POST", "/api/payment/refund", ask(byTrade, "0.00"))
-	c.want(9400, "boss", "POST", "/api/payment/refund", ask(byTrade+`,"paymentId":1`, "1.00"))
+	c.want(9400, "boss", "POST", "/api/payment/refund", ask(byTrade+`,"paymentId":1`, "1.00"), "X-Manner", "unseen")
 	c.want(4004, "boss", "POST", "/api/payment/refund", ask(`"paymentId":999`, "1.00"))
 	c.want(3001, "boss", "POST", "/api/payment/refund", ask(`"orderId":999`, "1.00"))
 	c.want(9403, "poor", "POST", "/api/payment/refund", ask(byTrade, "1.00"))

@@ -124,7 +124,7 @@ func New(cfg Config) *Server {
 	s.documents = documentsOf(s)
 	s.serveDocuments()
 	s.router.NotFoundHandler = http.HandlerFunc(s.notFound)
-	s.router.MethodNotAllowedHandler = http.HandlerFunc(s.methodNotAllowed)
+	s.router.MethodNotAllowedHandler = s.router.NotFoundHandler
 	s.handler = crossOrigin(cfg.CORSOrigins, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.protect(w, r)
 		s.router.ServeHTTP(w, r)
