@@ -57,6 +57,7 @@ type object = map[string]any
 func newWorld(t *testing.T, change ...evcstest.Option) *world {
 	t.Helper()
 	w := &world{d: evcstest.Start(t, append([]evcstest.Option{evcstest.WithConfig(open)}, change...)...)}
+	w.d.Manner = judge.Exact
 	w.admin = w.d.Admin()
 	w.admin.OK(t, "PUT", "/api/tenant/1/settings", object{"sandboxPayments": true})
 	w.station = w.newStation(t)

@@ -68,6 +68,8 @@ type Daemon struct {
 	SecureURL      string // of the device listener for TLS, when there is one
 	Clock          *Clock
 	Config         config.Config
+	// Manner is how the requests of its callers keep to the document.
+	Manner judge.Manner
 
 	t    testing.TB
 	http *http.Client
@@ -104,7 +106,7 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 	c.DataDir, c.Database.URL = dir, databaseURL
 	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0"
 	c.Admin.Password = Password
-	d := &Daemon{Clock: new(Clock), t: t, done: make(chan error, 1)}
+	d := &Daemon{Clock: new(Clock), Manner: judge.Lenient, t: t, done: make(chan error, 1)}
 	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Build: daemon.Build{Version: "test"}}
 	for _, o := range options {
 		o(&opt)
@@ -174,7 +176,7 @@ type Caller struct {
 }
 
 // Anyone calls without a credential.
-func (d *Daemon) Anyone() Caller { return Caller{d: d} }
+func (d *Daemon) Anyone() Caller { return Caller{d: d, manner: d.Manner} }
 
 // Admin signs the platform's administrator in.
 func (d *Daemon) Admin() Caller {
@@ -189,7 +191,7 @@ func (d *Daemon) SignIn(identifier, password string) Caller {
 		Token string `json:"token"`
 	}
 	d.Anyone().OK(d.t, http.MethodPost, "/api/auth/login", map[string]any{"identifier": identifier, "password": password}).Into(d.t, &tokens)
-	return Caller{d: d, token: tokens.Token}
+	return Caller{d: d, token: tokens.Token, manner: d.Manner}
 }
 
 // Token is the caller's bearer token.
