@@ -52,6 +52,10 @@ test: fmt-check vet ## Everything CI runs: both engines, race detector, whole pr
 	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 go test -race -shuffle=on -timeout 20m ./...
 	$(MAKE) lint
 
+.PHONY: test-leaks
+test-leaks: ## Remove one scope after the other; the cross-tenant sweep must find each
+	scripts/leaks
+
 .PHONY: test-postgres
 test-postgres: ## The store and whole-program tests on a throw-away PostgreSQL cluster
 	EVCS_REQUIRE_POSTGRES=1 scripts/with-postgres go test -count=1 ./internal/store/... ./internal/charging/... ./internal/cashier/... ./internal/closing/... ./internal/evcstest/...

@@ -15,16 +15,3 @@ CREATE TABLE audit_anchors (
     hash TEXT NOT NULL,
     at BIGINT NOT NULL
 );
-
--- Second factors of users: the secret is sealed, the recovery codes are hashes.
-CREATE TABLE second_factors (
-    user_id BIGINT NOT NULL PRIMARY KEY,
-    tenant_id BIGINT NOT NULL,
-    sealed TEXT NOT NULL,
-    confirmed BOOLEAN NOT NULL,
-    last_step BIGINT NOT NULL, -- the newest time step that was used; none is used twice
-    recovery TEXT NOT NULL,    -- comma list of unused hashes
-    created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL,
-    version BIGINT NOT NULL
-);

@@ -40,6 +40,7 @@ type Config struct {
 type Database struct {
 	URL         string `koanf:"url" doc:"sqlite:PATH or postgres://...; empty: evcs.db in the data directory"`
 	Connections int    `koanf:"connections" doc:"Most connections; 0: 4 readers on SQLite, 16 on PostgreSQL"`
+	RowSecurity bool   `koanf:"rowSecurity" doc:"PostgreSQL: the database itself keeps tenants apart as well"`
 }
 
 // Server says where evcsd listens.
@@ -195,6 +196,9 @@ func (c Config) Check() error {
 	}
 	if u := c.Database.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
 		fault("database.url", "must begin with sqlite: or postgres://")
+	}
+	if c.Database.RowSecurity && !strings.HasPrefix(c.Database.URL, "postgres") {
+		fault("database.rowSecurity", "is for PostgreSQL")
 	}
 	if n := len(c.Auth.JWTSecret); n > 0 && n < 32 {
 		fault("auth.jwtSecret", "must have at least 32 bytes")

@@ -149,7 +149,7 @@ func databaseURL(c config.Config) string {
 }
 
 func openStore(ctx context.Context, opt Options) (*store.DB, error) {
-	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff})
+	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff, RowSecurity: opt.Config.Database.RowSecurity})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,7 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 	t.Helper()
 	c := config.Defaults()
 	c.DataDir, c.Database.URL = dir, databaseURL
+	c.Database.RowSecurity = strings.HasPrefix(databaseURL, "postgres")
 	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0"
 	c.Admin.Password = Password
 	d := &Daemon{Clock: new(Clock), Manner: judge.Lenient, t: t, done: make(chan error, 1)}

@@ -152,7 +152,7 @@ func needed(x described, own *estate, at spot) given {
 			g[spot{"body", "connectorNo"}], g[spot{"path", "connectorNo"}] = connector, connector
 		}
 		if id == "sendCommand" {
-			g[spot{"body", "type"}], g[spot{"body", "params"}] = "TRIGGER", map[string]any{"requestedMessage": "Heartbeat"}
+			g[spot{"body", "type"}], g[spot{"body", "params"}] = "TRIGGER", map[string]any{"message": "Heartbeat"}
 		}
 		return g
 	case "executeReconciliation", "dailyReconciliation", "setStatementFaults":

@@ -68,11 +68,6 @@ var refusalActions = map[string]tenant.Action{
 	"testWebhook":             tenant.Updated(tenant.KindWebhook),
 	"redeliverWebhook":        tenant.Updated(tenant.KindWebhook),
 	"testNotificationChannel": tenant.Updated(tenant.KindNotificationChannel),
-	"enrolSecondFactor":       tenant.Updated(tenant.KindUser),
-	"confirmSecondFactor":     tenant.Updated(tenant.KindUser),
-	"disableSecondFactor":     tenant.Updated(tenant.KindUser),
-	"resetSecondFactor":       tenant.Updated(tenant.KindUser),
-	"renewRecoveryCodes":      tenant.Updated(tenant.KindUser),
 }
 
 // refusalAction is what the record calls an attempt at an operation. One that

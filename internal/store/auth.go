@@ -131,10 +131,12 @@ func (s Users) Find(ctx context.Context, identifier string) (*auth.User, error) 
 // Taken implements auth.People.
 func (s Users) Taken(ctx context.Context, u *auth.User) (string, error) {
 	var field string
-	err := s.q.one(ctx, "look for taken names", nil, []any{&field}, `
+	err := s.q.everywhere(ctx, func(ctx context.Context) error {
+		return s.q.one(ctx, "look for taken names", nil, []any{&field}, `
 		SELECT CASE WHEN identifier_key = ? THEN 'identifier' ELSE 'username' END FROM users
 		WHERE deleted_at = 0 AND id <> ? AND (identifier_key = ? OR tenant_id = ? AND username_key = ?) ORDER BY 1 LIMIT 1`,
-		strings.ToLower(u.Identifier), u.ID, strings.ToLower(u.Identifier), u.Tenant, strings.ToLower(u.Username))
+			strings.ToLower(u.Identifier), u.ID, strings.ToLower(u.Identifier), u.Tenant, strings.ToLower(u.Username))
+	})
 	return field, err
 }
 

@@ -53,9 +53,13 @@ func (s ChargerRows) Charger(ctx context.Context, scope evcs.Scope, id evcs.Char
 }
 
 // ChargerByDevice implements station.Chargers.
-func (s ChargerRows) ChargerByDevice(ctx context.Context, deviceID string) (*station.Charger, error) {
-	return first(ctx, s.q, "read charger by device id", station.ErrChargerNotFound, chargerOf,
-		`SELECT `+chargerColumns+` FROM chargers c WHERE c.device_id = ? AND c.deleted_at = 0`, deviceID)
+func (s ChargerRows) ChargerByDevice(ctx context.Context, deviceID string) (c *station.Charger, err error) {
+	err = s.q.everywhere(ctx, func(ctx context.Context) error {
+		c, err = first(ctx, s.q, "read charger by device id", station.ErrChargerNotFound, chargerOf,
+			`SELECT `+chargerColumns+` FROM chargers c WHERE c.device_id = ? AND c.deleted_at = 0`, deviceID)
+		return err
+	})
+	return c, err
 }
 
 // PlanStation implements station.Chargers.

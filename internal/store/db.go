@@ -32,11 +32,15 @@ type Config struct {
 	Readers int
 	// SyncOff gives up durability for speed. Only the tests of other packages set it.
 	SyncOff bool
-	Logger  *slog.Logger
+	// RowSecurity has PostgreSQL itself keep tenants apart; see openWalled.
+	RowSecurity bool
+	Logger      *slog.Logger
 }
 
 // DB is an open store.
 type DB struct {
+	url      string // PostgreSQL
+	walled   bool   // row security is on
 	engine   string
 	pool     *sql.DB // reads; on PostgreSQL also writes
 	log      *slog.Logger
@@ -94,7 +98,11 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 }
 
 func openPostgres(ctx context.Context, c Config) (*DB, error) {
-	pool, err := sql.Open("pgx", c.URL)
+	open := sql.Open
+	if c.RowSecurity {
+		open = func(_, url string) (*sql.DB, error) { return openWalled(ctx, url) }
+	}
+	pool, err := open("pgx", c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", err)
 	}
@@ -107,7 +115,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), pool.Close())
 	}
-	return &DB{engine: migrations.Postgres, pool: pool, log: c.Logger, sizes: sizesPostgres(pool)}, nil
+	return &DB{engine: migrations.Postgres, url: c.URL, walled: c.RowSecurity, pool: pool, log: c.Logger, sizes: sizesPostgres(pool)}, nil
 }
 
 // Engine is "sqlite" or "postgres", for people and for health reports.

@@ -42,7 +42,7 @@ func sizesPostgres(pool *sql.DB) func(context.Context, *health.Database) {
 		var longest, lag sql.NullInt64
 		before := evcs.SystemClock{}.Now()
 		err := pool.QueryRowContext(ctx, `SELECT pg_database_size(current_database()),
-			(SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), CAST(current_setting('max_connections') AS BIGINT),
+			(SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend' OR backend_type IS NULL AND datname IS NOT NULL), CAST(current_setting('max_connections') AS BIGINT),
 			CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT),
 			(SELECT CAST(MAX(EXTRACT(EPOCH FROM clock_timestamp() - xact_start)) * 1000 AS BIGINT) FROM pg_stat_activity
 				WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid()),

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/pressly/goose/v3"
@@ -44,8 +45,9 @@ func (db *DB) Schema(ctx context.Context) (SchemaState, error) {
 
 // Migrate brings the schema forward to this program's, under a lock, so that
 // two daemons cannot race. It refuses a newer one. It returns the versions
-// applied.
-func (db *DB) Migrate(ctx context.Context) ([]int64, error) {
+// applied. With row security it also lays the policies, on what is there
+// already too.
+func (db *DB) Migrate(ctx context.Context) (applied []int64, err error) {
 	state, err := db.Schema(ctx)
 	if err != nil {
 		return nil, err
@@ -53,7 +55,14 @@ func (db *DB) Migrate(ctx context.Context) ([]int64, error) {
 	if state.Have > state.Want {
 		return nil, fmt.Errorf("the database has schema %d, this program knows %d: use the newer program", state.Have, state.Want)
 	}
-	provider, err := db.provider()
+	owner := db.pool
+	if db.walled {
+		if owner, err = sql.Open("pgx", db.url); err != nil {
+			return nil, fmt.Errorf("open PostgreSQL: %w", err)
+		}
+		defer func() { err = errors.Join(err, owner.Close()) }()
+	}
+	provider, err := db.provider(owner)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +70,17 @@ func (db *DB) Migrate(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	applied := make([]int64, len(results))
+	applied = make([]int64, len(results))
 	for i, r := range results {
 		applied[i] = r.Source.Version
 	}
-	return applied, nil
+	if db.walled {
+		err = wall(ctx, owner)
+	}
+	return applied, err
 }
 
-func (db *DB) provider() (*goose.Provider, error) {
+func (db *DB) provider(owner *sql.DB) (*goose.Provider, error) {
 	list, err := migrations.For(db.engine)
 	if err != nil {
 		return nil, err
@@ -90,7 +102,7 @@ func (db *DB) provider() (*goose.Provider, error) {
 		}
 		options = append(options, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(dialect, db.pool, nil, options...)
+	p, err := goose.NewProvider(dialect, owner, nil, options...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare migrations: %w", err)
 	}

@@ -23,6 +23,7 @@ type querier struct {
 	c       conn
 	dollars bool
 	bulk    *bulk // rows that wait; nil outside a transaction
+	wall    bool  // a transaction behind row security
 }
 
 func (q querier) text(query string) string {

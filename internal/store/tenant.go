@@ -179,15 +179,19 @@ func (s Tenants) Usage(ctx context.Context, id evcs.TenantID, kind tenant.Resour
 		return 0, fmt.Errorf("count %q: no such resource", kind)
 	}
 	var n int64
-	err := s.q.one(ctx, "count "+string(kind), sql.ErrNoRows, []any{&n}, query, id)
+	err := s.q.everywhere(ctx, func(ctx context.Context) error {
+		return s.q.one(ctx, "count "+string(kind), sql.ErrNoRows, []any{&n}, query, id)
+	})
 	return n, err
 }
 
 // Holder implements tenant.Store.
 func (s Tenants) Holder(ctx context.Context, code string) (evcs.TenantID, error) {
 	var id evcs.TenantID
-	err := s.q.one(ctx, "look up tenant code", nil, []any{&id},
-		`SELECT id FROM tenants WHERE LOWER(code) = LOWER(?) AND deleted_at = 0`, code)
+	err := s.q.everywhere(ctx, func(ctx context.Context) error {
+		return s.q.one(ctx, "look up tenant code", nil, []any{&id},
+			`SELECT id FROM tenants WHERE LOWER(code) = LOWER(?) AND deleted_at = 0`, code)
+	})
 	return id, err
 }
 
@@ -208,12 +212,19 @@ func (s Tenants) Insert(ctx context.Context, t *tenant.Tenant) error {
 	if t.ID != 0 {
 		columns, args = append(columns, "id"), append(args, t.ID)
 	}
-	id, err := s.q.insertID(ctx, "insert tenant", `INSERT INTO tenants (`+strings.Join(columns, ", ")+`) VALUES (`+binds(len(columns))+`) RETURNING id`, args...)
-	if err != nil {
-		return err
-	}
-	t.ID, t.Version = evcs.TenantID(id), 1
-	_, err = s.q.exec(ctx, "place tenant", `
+	return s.q.everywhere(ctx, func(ctx context.Context) error { // it lies in nobody's subtree yet
+		id, err := s.q.insertID(ctx, "insert tenant", `INSERT INTO tenants (`+strings.Join(columns, ", ")+`) VALUES (`+binds(len(columns))+`) RETURNING id`, args...)
+		if err != nil {
+			return err
+		}
+		t.ID, t.Version = evcs.TenantID(id), 1
+		return s.place(ctx, t, id)
+	})
+}
+
+// place puts a new tenant under the ancestors of its parent.
+func (s Tenants) place(ctx context.Context, t *tenant.Tenant, id int64) error {
+	_, err := s.q.exec(ctx, "place tenant", `
 		INSERT INTO tenant_ancestors (tenant_id, ancestor_id, depth)
 		SELECT CAST(? AS BIGINT), ancestor_id, depth + 1 FROM tenant_ancestors WHERE tenant_id = ?
 		UNION ALL SELECT CAST(? AS BIGINT), CAST(? AS BIGINT), 0`, id, t.Parent, id, id)

@@ -89,7 +89,7 @@ func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
 
 // runWhole runs fn and writes what it has added.
 func (db *DB) runWhole(ctx context.Context, c conn, fn func(*Tx) error) error {
-	tx := &Tx{q: querier{c: c, dollars: true, bulk: &bulk{accounts: &db.accounts}}}
+	tx := &Tx{q: querier{c: c, dollars: true, wall: db.walled, bulk: &bulk{accounts: &db.accounts}}}
 	if err := run(tx, fn); err != nil {
 		return err
 	}
