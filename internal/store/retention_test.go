@@ -35,8 +35,8 @@ func TestMessagesGoWhenTheirTenantSays(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx := t.Context()
 		plant(t, db)
-		short, child := mustSprout(t, db, 1, "short", tenant.Limits{}), evcs.TenantID(0)
-		child = mustSprout(t, db, short, "heir", tenant.Limits{}) // inherits
+		short := mustSprout(t, db, 1, "short", tenant.Limits{})
+		child := mustSprout(t, db, short, "heir", tenant.Limits{}) // inherits
 		long := mustSprout(t, db, 1, "long", tenant.Limits{})
 		keeping(t, db, short, 400, 10, 1100)
 		keeping(t, db, long, 400, 1000, 1100)
