@@ -78,6 +78,15 @@ func (e *estate) furnish(t *testing.T, d *evcstest.Daemon, platform evcstest.Cal
 	e.post(t, "/api/role", map[string]any{"roleCode": "R" + e.mark, "roleName": e.mark, "permissions": []string{"station:list"}}, "roleId", "roleCode")
 	e.post(t, "/api/user", map[string]any{"username": "worker" + e.mark, "roles": []string{"R" + e.mark}, "realName": e.mark}, "userId", "username", "identifier")
 	e.post(t, "/api/auth/api-keys", map[string]any{"name": e.mark, "userId": e.ids["userId"], "scopes": []string{"station:list"}, "expireTime": d.Clock.Now().AddDate(1, 0, 0)}, "keyId")
+	e.post(t, "/api/webhook", map[string]any{"name": e.mark, "url": "https://example.com/" + e.mark, "types": []string{"tenant.status"}}, "webhookId")
+	e.post(t, "/api/monitoring/notification-channel", map[string]any{"name": e.mark, "type": "WEBHOOK", "config": map[string]any{"url": "https://example.com/" + e.mark, "secret": "0123456789abcdef"}}, "channelId")
+	e.ids["channelIds"] = []any{e.ids["channelId"]}
+	var metrics []struct{ Metric string }
+	e.boss.OK(t, http.MethodGet, "/api/monitoring/alert-rule/metrics", nil).Into(t, &metrics)
+	e.ids["metric"] = metrics[0].Metric
+	e.post(t, "/api/monitoring/alert-rule", map[string]any{
+		"name": "R" + e.mark, "metric": metrics[0].Metric, "op": "gt", "threshold": 1000, "severity": "LOW", "enabled": 0,
+	}, "ruleId")
 	e.post(t, "/api/station", map[string]any{"stationCode": "S" + e.mark, "stationName": e.mark, "address": e.mark, "latitude": 22.5, "longitude": 114, "city": e.mark}, "stationId", "stationCode")
 	plan := e.post(t, "/api/billing/plan", map[string]any{
 		"code": "P" + e.mark, "name": e.mark, "stationId": e.ids["stationId"], "status": 1,

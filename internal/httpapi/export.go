@@ -5,17 +5,14 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"golang.org/x/time/rate"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
@@ -34,36 +31,13 @@ type Exports struct {
 	Clock    evcs.Clock
 	// Note audits an export, before its first byte.
 	Note func(ctx context.Context, a *evcs.Actor, row tenant.AuditRow) error
-
-	pace *exportPace
 }
 
 const (
 	exportLimit    = 1_000_000 // rows
 	exportPage     = 500
 	exportPatience = time.Minute // for a reader that does not read
-	exportsPerMin  = 10
-	maxPaced       = 10_000
 )
-
-// exportPace bounds the exports of each user and key.
-type exportPace struct {
-	mu sync.Mutex
-	by map[string]*rate.Limiter // guarded by mu
-}
-
-func (p *exportPace) allow(a *evcs.Actor) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	id := fmt.Sprintf("%d/%d", a.User, a.Key)
-	if p.by[id] == nil {
-		if len(p.by) >= maxPaced {
-			clear(p.by)
-		}
-		p.by[id] = rate.NewLimiter(rate.Every(time.Minute/exportsPerMin), exportsPerMin)
-	}
-	return p.by[id].Allow()
-}
 
 // Columns chooses and orders the columns of an export.
 type Columns struct {
@@ -134,11 +108,10 @@ type exportedLine struct {
 }
 
 func (e Exports) register(s *Server) {
-	e.pace = &exportPace{by: make(map[string]*rate.Limiter)}
 	e.Recon.s, e.Stations.s, e.Chargers.s = s, s, s
 	export := func(resource string, perm evcs.Permission, like string) operation {
 		op := operation{
-			ID: "export" + camel(resource), Method: http.MethodGet, Path: "/api/export/" + resource, Group: "exports", Permission: "export:create",
+			ID: "export" + camel(resource), Method: http.MethodGet, Pace: paceExport, Path: "/api/export/" + resource, Group: "exports", Permission: "export:create",
 			Summary: "Everything of a list as CSV", Content: "text/csv; charset=utf-8", Errors: []evcs.Code{evcs.CodeTenantNotFound, evcs.CodeResultTooLarge},
 			Description: "The rows of " + like + " under its filters and sort (permission " + string(perm) + " as well). UTF-8 with a byte order mark, a header row, times in " +
 				"the tenant's zone; texts that a spreadsheet would take for a formula begin with '. The last line is #rows and their number: a stream that broke off lacks it. " +
@@ -219,9 +192,6 @@ func registerExport[In, Record any, P interface {
 	registerRaw(s, op, func(ctx context.Context, a *evcs.Actor, in *In, reply Reply) error {
 		if !a.May(perm) {
 			return evcs.With(errForbidden, map[string]any{"permission": string(perm)})
-		}
-		if !e.pace.allow(a) {
-			return evcs.With(errTooMany, map[string]any{"retryAfter": 60})
 		}
 		wanted, err := choose(columns, P(in).chosen())
 		if err != nil {
