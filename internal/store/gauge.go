@@ -78,7 +78,7 @@ const (
 		WHERE p.status >= 2 AND (p.status = 3 OR p.paid_at >= ?) GROUP BY t.id`
 	offlineRates = `SELECT tenant_id, COUNT(*) FILTER (WHERE status = 0), COUNT(*) FROM chargers WHERE deleted_at = 0 AND enabled GROUP BY tenant_id`
 	// And with samples the enabled chargers.
-	runningSessions = `SELECT c.tenant_id, (SELECT COUNT(*) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND s.tenant_id = c.tenant_id), COUNT(*)
+	runningSessions = `SELECT c.tenant_id, (SELECT COUNT(*) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND NOT s.rolled AND s.tenant_id = c.tenant_id), COUNT(*)
 		FROM chargers c WHERE c.deleted_at = 0 AND c.enabled GROUP BY c.tenant_id`
 )
 

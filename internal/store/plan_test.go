@@ -27,6 +27,7 @@ func TestBigTablesAreReadThroughIndexes(t *testing.T) {
 		"sessions of a tenant": `SELECT s.id, s.energy FROM sessions s WHERE s.tenant_id = 2 ORDER BY s.id DESC LIMIT 20`,
 		"unrolled orders":      `SELECT COUNT(*) FROM orders o WHERE o.tenant_id ` + in + ` AND NOT o.rolled AND o.started_at + 0 >= 5`,
 		"unrolled sessions":    `SELECT s.energy FROM sessions s WHERE s.tenant_id ` + in + ` AND NOT s.rolled AND s.started_at + 0 < 5`,
+		"unrolled running":     `SELECT COUNT(*) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND NOT s.rolled AND s.tenant_id ` + in,
 		"unrolled payments":    `SELECT SUM(p.amount) FROM payments p WHERE p.tenant_id ` + in + ` AND NOT p.rolled AND p.paid_at > 0`,
 		"unrolled refunds":     `SELECT SUM(r.amount) FROM refunds r WHERE r.tenant_id ` + in + ` AND NOT r.rolled AND r.status = 2`,
 	} {

@@ -19,7 +19,7 @@ func (s Reports) Business(ctx context.Context, scope evcs.Scope, from, to time.T
 		&b.ActiveOrders, &b.ActiveChargers, &b.ActiveUsers, &b.NewUsers, &b.Held, &b.Orphans, &b.OpenDifference,
 	}, `SELECT
 		(SELECT COUNT(*) FROM orders o WHERE o.status = 0 AND `+in("o.tenant_id")+`),
-		(SELECT COUNT(DISTINCT s.charger_id) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND `+in("s.tenant_id")+`),
+		(SELECT COUNT(DISTINCT s.charger_id) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND NOT s.rolled AND `+in("s.tenant_id")+`),
 		(SELECT COUNT(DISTINCT o.user_ref) FROM orders o WHERE o.user_ref <> 0 AND o.status <> 2 AND o.started_at >= ? AND o.started_at < ? AND `+in("o.tenant_id")+`),
 		(SELECT COUNT(DISTINCT o.user_ref) FROM orders o WHERE o.user_ref <> 0 AND o.status <> 2 AND o.started_at >= ? AND o.started_at < ? AND `+in("o.tenant_id")+`
 			AND NOT EXISTS (SELECT 1 FROM orders e WHERE e.user_ref = o.user_ref AND e.status <> 2 AND e.started_at < ? AND `+in("e.tenant_id")+`)),
@@ -49,7 +49,7 @@ func (s Reports) Outcomes(ctx context.Context, scope evcs.Scope, from, to time.T
 				FROM orders o WHERE o.status <> 2 AND o.started_at >= ? AND o.ended_at >= ? AND o.ended_at < ? AND `+in("o.tenant_id")+`) z,
 			(SELECT COUNT(*) AS enabled, COUNT(*) FILTER (WHERE c.status = 0) AS offline
 				FROM chargers c WHERE c.deleted_at = 0 AND c.enabled AND `+in("c.tenant_id")+`) c,
-			(SELECT COUNT(*) AS running FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND `+in("s.tenant_id")+`) r`,
+			(SELECT COUNT(*) AS running FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND NOT s.rolled AND `+in("s.tenant_id")+`) r`,
 		begin, end, t, begin, end, begin, end, t, begin-longestOrder, begin, end, t, t, t)
 	o.Starts = confirmed + o.FailedStarts
 	return o, err

@@ -159,13 +159,14 @@ func (s Tenants) lock(ctx context.Context, id evcs.TenantID, wanted func(*tenant
 	return chain, nil
 }
 
-// usageQueries count what lies below a tenant; each has one bind.
+// usageQueries count what lies below a tenant; each has one bind. A running
+// session is never rolled: saying so finds it among the few that are not.
 var usageQueries = map[tenant.Resource]string{
 	tenant.Users:    `SELECT COUNT(*) FROM users WHERE deleted_at = 0 AND ` + inSubtree,
 	tenant.Stations: `SELECT COUNT(*) FROM stations WHERE deleted_at = 0 AND ` + inSubtree,
 	tenant.Chargers: `SELECT COUNT(*) FROM chargers WHERE deleted_at = 0 AND ` + inSubtree,
 	tenant.Children: `SELECT COUNT(*) FROM tenants WHERE deleted_at = 0 AND parent_id = ?`,
-	tenant.Sessions: `SELECT COUNT(*) FROM sessions WHERE state IN ('ACTIVE', 'SUSPENDED') AND ` + inSubtree,
+	tenant.Sessions: `SELECT COUNT(*) FROM sessions WHERE state IN ('ACTIVE', 'SUSPENDED') AND NOT rolled AND ` + inSubtree,
 	tenant.Subtree:  `SELECT COUNT(*) FROM tenants WHERE deleted_at = 0 AND id IN (SELECT tenant_id FROM tenant_ancestors WHERE ancestor_id = ?)`,
 	tenant.Orders:   `SELECT COUNT(*) FROM orders WHERE ` + inSubtree,
 }
