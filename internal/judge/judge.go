@@ -13,7 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"sync"
 	"testing"
 
@@ -183,15 +183,14 @@ func schemaFault(answer []byte) bool {
 		return false
 	}
 	for _, e := range f.Data.Errors {
-		for _, kind := range [...]string{
-			"must be at least ", "must be more than ", "must be at most ", "must be less than ", "must have at ", "must be one of ", "must have the form ",
-			"must be a string", "must be a list", "must be an object", "must be true or false",
-			"不能小于 ", "必须大于 ", "不能大于 ", "必须小于 ", "至少 ", "必须是以下之一:", "格式必须为 ", "必须是字符串", "必须是数组", "必须是对象", "必须是 true 或 false",
-		} {
-			if strings.HasPrefix(e.Message, kind) {
-				return true
-			}
+		if schemaWords.MatchString(e.Message) {
+			return true
 		}
 	}
 	return false
 }
+
+// schemaWords are what the daemon says of values that a schema refuses.
+var schemaWords = regexp.MustCompile(`^(must be (at least|more than|at most|less than) [0-9.]+|must have at (least|most) [0-9]+ (characters|entries)|must be one of [^/]*|` +
+	`must have the form .*|must be (a string|a list|an object|true or false)|(不能小于|必须大于|不能大于|必须小于) [0-9.]+|(至少|至多) [0-9]+ (个字符|项)|` +
+	`必须是以下之一:[^/]*|格式必须为 .*|必须是(字符串|数组|对象)|必须是 true 或 false)$`)
