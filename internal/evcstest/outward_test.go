@@ -295,7 +295,7 @@ func TestExports(t *testing.T) {
 		Total int `json:"total"`
 	}
 	boss.OK(t, http.MethodGet, "/api/tenant/audit-log/page?action=EXPORT", nil).Into(t, &audit)
-	if audit.Total < 9 {
+	if audit.Total < 7 { // ten a minute, three of which were bad requests
 		t.Errorf("%d exports on the record", audit.Total)
 	}
 }
