@@ -236,7 +236,7 @@ func literal(kind reflect.Type, value string) json.RawMessage {
 	switch {
 	case kind == reflect.TypeFor[json.RawMessage]():
 		return json.RawMessage(value)
-	case kind.Kind() == reflect.String, kind == reflect.TypeFor[api.Time]():
+	case kind.Kind() == reflect.String, kind == reflect.TypeFor[api.Time](), kind == reflect.TypeFor[api.Date]():
 		quoted, _ := json.Marshal(value) // a string always marshals
 		return quoted
 	case kind.Kind() == reflect.Slice && !strings.HasPrefix(value, "["):
@@ -299,5 +299,13 @@ func newUpdate[B, T any](e *env, noun, short string, flags []bodyFlag, send func
 		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (T, error) { return send(c)(ctx, target, request) })
 	})
 	body.register(c)
+	return c
+}
+
+// switches lets flags of 0 or 1 stand without a value, for 1.
+func switches(c *cobra.Command, names ...string) *cobra.Command {
+	for _, name := range names {
+		c.Flags().Lookup(name).NoOptDefVal = "1"
+	}
 	return c
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -41,7 +42,11 @@ func newChargerGroup(e *env) *cobra.Command {
 		newSwitch(e, "disable", "<charger-id>", "Disable a charger for new sessions", func(ctx context.Context, c *client.Client, id int64) (api.ChargerEnabled, error) {
 			return c.Chargers.Enable(ctx, id, false)
 		}),
-		newChargerStatus(e), newChargerStatistics(e),
+		newChargerStatus(e), newChargerStatistics(e), newChargerOffline(e), newChargerFaulty(e),
+		newNamed(e, "find <charger-code>", "Show the charger with a code", func(ctx context.Context, c *client.Client, code string) (api.Charger, error) {
+			return c.Chargers.ByCode(ctx, code)
+		}),
+		newCodeCheck(e, "chargerCode", func(c *client.Client) func(context.Context, client.Query) (bool, error) { return c.Chargers.CodeTaken }),
 		newStart(e, "start <charger-id> <connector-no>"), newStop(e, "stop <charger-id> <connector-no>"),
 		newReset(e), newUnlock(e, "unlock <charger-id> <connector-no>"),
 		newCredential(e), newSendCommand(e), newMessages(e),
@@ -77,6 +82,43 @@ func newChargerList(e *env) *cobra.Command {
 		},
 		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Charger], error) {
 			return c.Chargers.List
+		},
+	})
+}
+
+func newChargerOffline(e *env) *cobra.Command {
+	return newRead(e, readSpec[api.OfflineCharger]{
+		use: "offline", short: "List the chargers that have been away for some minutes",
+		columns: []column{
+			{"chargerId", "ID", "编号", nil},
+			{"chargerCode", "CODE", "编码", nil},
+			{"stationName", "STATION", "站点", nil},
+			{"offlineMinutes", "MINUTES", "分钟", nil},
+			{"offlineSince", "SINCE", "离线于", ago},
+			{"lastHeartbeat", "HEARD", "最近通信", ago},
+		},
+		filters: []filter{{"minutes", "minutes", "at least this long"}, {"station", "stationId", "station id"}},
+		fetch: func(c *client.Client) func(context.Context, client.Query) ([]api.OfflineCharger, error) {
+			return c.Chargers.Offline
+		},
+	})
+}
+
+func newChargerFaulty(e *env) *cobra.Command {
+	return newRead(e, readSpec[api.Charger]{
+		use: "faulty", short: "List the chargers that report a fault",
+		columns: []column{
+			{"chargerId", "ID", "编号", nil},
+			{"chargerCode", "CODE", "编码", nil},
+			{"stationName", "STATION", "站点", nil},
+			{"status", "STATUS", "状态", chargerStatus},
+			{"faultCode", "FAULT", "故障码", nil},
+			{"faultSince", "SINCE", "故障于", ago},
+			{"faultDescription", "WHAT", "描述", nil},
+		},
+		filters: []filter{{"station", "stationId", "station id"}},
+		fetch: func(c *client.Client) func(context.Context, client.Query) ([]api.Charger, error) {
+			return c.Chargers.Faulty
 		},
 	})
 }
@@ -288,54 +330,74 @@ func newCredential(e *env) *cobra.Command {
 			return c.Devices.Credential
 		}),
 		newCredentialCreate(e),
+		newBodyVerb(e, "update <charger-id>", "Change how a charger proves who it is, not the secret", []bodyFlag{
+			{"profile", "securityProfile", "OCPP security profile, 0 to 3", false},
+			{"allow", "allowCidr", "networks it may come from, comma separated", false},
+			{"fingerprint", "clientCertFingerprint", "of its certificate, null for none", false},
+			{"iccid", "pinIccid", "SIM card it must report, null for any", false},
+			{"heartbeat", "heartbeatInterval", "seconds, null for the default", false},
+		}, func(ctx context.Context, c *client.Client, id int64, b api.UpdateCredential) (api.Credential, error) {
+			return c.Devices.UpdateCredential(ctx, id, b)
+		}),
 		newDelete(e, "<charger-id>", "Take the secret away and close the connection", func(c *client.Client) func(context.Context, int64) error {
 			return c.Devices.DeleteCredential
 		}),
 	)
 }
 
-// credentialOptions is how long the old secret lives and where the new one goes.
-type credentialOptions struct {
-	grace int
-	file  string
-}
-
 func newCredentialCreate(e *env) *cobra.Command {
-	var opts credentialOptions
+	var grace int
+	var file string
 	c := verb("create <charger-id>", "Make a new secret; it is shown only now", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		target, err := parseID(args[0])
 		if err != nil {
 			return err
 		}
-		if opts.grace < 0 || opts.grace > 168 {
-			return usage("--grace-hours %d: want 0 to 168", opts.grace)
+		if grace < 0 || grace > 168 {
+			return usage("--grace-hours %d: want 0 to 168", grace)
 		}
-		return credentialCreate(ctx, e, target, opts)
+		return withSecret(ctx, e, file, func(ctx context.Context, c *client.Client) (api.NewCredential, error) {
+			return c.Devices.NewCredential(ctx, target, api.CreateCredential{GraceHours: &grace})
+		}, func(made *api.NewCredential) *string { return &made.Secret })
 	})
 	c.Aliases = []string{"rotate"}
-	c.Flags().IntVar(&opts.grace, "grace-hours", 24, "how long the old secret stays valid")
-	c.Flags().StringVar(&opts.file, "secret-file", "", "write the secret to this new file (0600) instead of showing it")
+	c.Flags().IntVar(&grace, "grace-hours", 24, "how long the old secret stays valid")
+	secretFlag(c, &file)
 	return c
 }
 
-func credentialCreate(ctx context.Context, e *env, charger int64, opts credentialOptions) error {
-	var file *os.File
-	if opts.file != "" {
-		opened, err := os.OpenFile(opts.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return usage("%v", err)
-		}
-		file = opened
-		defer file.Close()
+func secretFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVar(file, "secret-file", "", "write the secret to this new file (0600) instead of showing it")
+}
+
+// withSecret makes something with a secret that is shown once. The file is made
+// first: a secret that cannot be kept is not asked for.
+func withSecret[T any](ctx context.Context, e *env, name string, call func(context.Context, *client.Client) (T, error), secret func(*T) *string) error {
+	if name == "" {
+		return act(ctx, e, 0, call)
 	}
-	return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.NewCredential, error) {
-		made, err := c.Devices.NewCredential(ctx, charger, api.CreateCredential{GraceHours: &opts.grace})
-		if err == nil && file != nil {
-			_, err = fmt.Fprintln(file, made.Secret)
-			made.Secret = "(" + opts.file + ")"
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return usage("%v", err)
+	}
+	kept := false
+	err = act(ctx, e, 0, func(ctx context.Context, c *client.Client) (T, error) {
+		made, err := call(ctx, c)
+		if err != nil {
+			return made, err
 		}
-		return made, err
+		text := secret(&made)
+		if _, err := fmt.Fprintln(file, *text); err == nil && file.Sync() == nil {
+			kept = true
+			*text = "(" + name + ")"
+		}
+		return made, nil // a secret that could not be kept is shown after all
 	})
+	closed := file.Close()
+	if !kept {
+		closed = errors.Join(closed, os.Remove(name))
+	}
+	return errors.Join(err, closed)
 }
 
 // commandOptions is what else is asked of a charger.
@@ -385,9 +447,17 @@ func sendCommand(ctx context.Context, e *env, charger int64, opts commandOptions
 	})
 }
 
+func newMessageGroup(e *env) *cobra.Command {
+	return group("message", "What chargers and the platform said to each other", newList(e, messageSpec("list", "List the stored messages of a charger (--charger)")))
+}
+
 func newMessages(e *env) *cobra.Command {
-	return newList(e, listSpec[api.Message]{
-		use: "messages", short: "List the stored messages of a charger (--charger)",
+	return newList(e, messageSpec("messages", "List the stored messages of a charger (--charger), as message list does"))
+}
+
+func messageSpec(use, short string) listSpec[api.Message] {
+	return listSpec[api.Message]{
+		use: use, short: short,
 		columns: []column{
 			{"time", "TIME", "时间", nil}, {"direction", "DIR", "方向", nil}, {"type", "TYPE", "类型", nil}, {"outcome", "OUTCOME", "结果", nil}, {"raw", "RAW", "原文", nil},
 		},
@@ -402,5 +472,5 @@ func newMessages(e *env) *cobra.Command {
 		fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Message], error) {
 			return c.Devices.Messages
 		},
-	})
+	}
 }

@@ -340,7 +340,7 @@ func TestFollowedEventsAreOnePerLine(t *testing.T) {
 		_, _ = io.WriteString(w, "id: 5\nevent: order.status\ndata: {\"eventId\":5,\"type\":\"order.status\",\"time\":\"2026-02-10T10:35:00.000Z\",\"data\":{\"before\":1}}\n\n")
 	}))
 	t.Cleanup(server.Close)
-	got := run(t, signedIn(t, server.URL), "", "events", "--follow", "-o", "json")
+	got := run(t, signedIn(t, server.URL), "", "event", "follow", "-o", "json")
 	if got.code != exitDenied || strings.Count(got.out, "\n") != 1 || !json.Valid([]byte(got.out)) {
 		t.Errorf("got %+v", got)
 	}
@@ -362,9 +362,9 @@ func TestSimulateHandsOver(t *testing.T) {
 	}
 }
 
-// TestEveryCommandIsDescribed prints docs/cli from the commands and fails when
+// TestDocsDescribeEveryCommand prints docs/cli from the commands and fails when
 // the files differ; -update writes them.
-func TestEveryCommandIsDescribed(t *testing.T) {
+func TestDocsDescribeEveryCommand(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{}
 	root := newRoot(newEnv(Program{Getenv: func(string) string { return "" }, Now: func() time.Time { return present }}))

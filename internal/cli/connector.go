@@ -29,7 +29,7 @@ func newConnectorGroup(e *env) *cobra.Command {
 			return err
 		}
 		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Connector, error) {
-			return c.Chargers.UpdateConnector(ctx, charger, no, request)
+			return c.Connectors.Update(ctx, charger, no, request)
 		})
 	})
 	body.register(update)
@@ -39,10 +39,10 @@ func newConnectorGroup(e *env) *cobra.Command {
 			return err
 		}
 		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Connector, error) {
-			return c.Chargers.Connector(ctx, charger, no)
+			return c.Connectors.Get(ctx, charger, no)
 		})
 	})
-	return group("connector", "Connectors of a charger", newConnectorList(e), show, update,
+	return group("connector", "Connectors of a charger", newConnectorList(e), show, update, newConnectorSessions(e), newConnectorCurve(e),
 		newStart(e, "start <charger-id> <connector-no>"), newStop(e, "stop <charger-id> <connector-no>"), newUnlock(e, "unlock <charger-id> <connector-no>"))
 }
 
@@ -65,7 +65,7 @@ func connectorList(ctx context.Context, e *env, charger int64) error {
 	}
 	ctx, cancel := e.deadline(ctx, 0)
 	defer cancel()
-	found, err := c.Chargers.Connectors(ctx, charger)
+	found, err := c.Connectors.List(ctx, charger)
 	if err != nil {
 		return err
 	}

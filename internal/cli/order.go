@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,12 +54,20 @@ func newPlanGroup(e *env) *cobra.Command {
 		newSwitch(e, "default", "<plan-id>", "Make a plan the default", func(ctx context.Context, c *client.Client, id int64) (api.Plan, error) {
 			return c.Plans.MakeDefault(ctx, id)
 		}),
-		newBodyVerb(e, "assign <plan-id>", "Give a plan to chargers", []bodyFlag{
-			{"chargers", "chargerIds", "charger ids, comma separated", true}, {"unassign", "unassign", "1 takes the plan away", false},
+		switches(newBodyVerb(e, "assign <plan-id>", "Give a plan to chargers", []bodyFlag{
+			{"chargers", "chargerIds", "charger ids, comma separated", true}, {"unassign", "unassign", "take the plan away", false},
 		}, func(ctx context.Context, c *client.Client, id int64, b api.AssignPlan) (api.PlanAssigned, error) {
 			return c.Plans.Assign(ctx, id, b)
+		}), "unassign"),
+		newBodyVerb(e, "clone <plan-id>", "Copy a plan under another code", []bodyFlag{
+			{"name", "name", "name of the copy", true}, {"code", "code", "code of the copy", true}, {"station", "stationId", "only for this station", false},
+		}, func(ctx context.Context, c *client.Client, id int64, b api.ClonePlan) (api.Plan, error) {
+			return c.Plans.Clone(ctx, id, b)
 		}),
-		newPlanValidate(e), newPlanQuote(e),
+		newPlanValidate(e), newPlanQuote(e), newPlanEffective(e),
+		newShowAs(e, "snapshot <snapshot-id>", "Show the frozen prices an order is billed by", func(c *client.Client) func(context.Context, int64) (api.Snapshot, error) {
+			return c.Plans.Snapshot
+		}),
 	)
 }
 
@@ -90,6 +99,20 @@ func newPlanValidate(e *env) *cobra.Command {
 		return planValidate(ctx, e, request)
 	})
 	body.register(c)
+	return c
+}
+
+func newPlanEffective(e *env) *cobra.Command {
+	var at string
+	c := verb("effective <charger-id>", "Show the plan and the segment a charger bills by now, or at --at", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		if _, err := parseID(args[0]); err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.EffectivePlan, error) {
+			return c.Plans.Effective(ctx, client.Query{"chargerId": args[0]}.With("at", at))
+		})
+	})
+	c.Flags().StringVar(&at, "at", "", "moment; now by default")
 	return c
 }
 
@@ -151,6 +174,10 @@ func newOrderGroup(e *env) *cobra.Command {
 		newOrderList(e),
 		newShow(e, "<order-id>", "Show an order with its bill", func(c *client.Client) func(context.Context, int64) (api.Order, error) { return c.Orders.Get }),
 		newOrderTimeline(e),
+		newNamed(e, "find <session-id>", "Show the order of a session", func(ctx context.Context, c *client.Client, session string) (api.Order, error) {
+			return c.Orders.BySession(ctx, session)
+		}),
+		newOrderStart(e), newOrderStop(e), newOrderRefund(e),
 		newSwitch(e, "to-pay", "<order-id>", "Release an order for payment, also a held one", func(ctx context.Context, c *client.Client, id int64) (api.Order, error) {
 			return c.Orders.ToPay(ctx, id)
 		}),
@@ -168,11 +195,11 @@ func newOrderGroup(e *env) *cobra.Command {
 			func(ctx context.Context, c *client.Client, id int64, b api.AdjustOrder) (api.Order, error) {
 				return c.Orders.Adjust(ctx, id, b)
 			}),
-		newBodyVerb(e, "reprice <order-id>", "Price a held order by another plan", []bodyFlag{
-			{"plan", "billingPlanId", "plan", true}, {"reason", "reason", "reason", true}, {"dry-run", "dryRun", "1 changes nothing", false},
+		switches(newBodyVerb(e, "reprice <order-id>", "Price a held order by another plan", []bodyFlag{
+			{"plan", "billingPlanId", "plan", true}, {"reason", "reason", "reason", true}, {"dry-run", "dryRun", "show the new bill and change nothing", false},
 		}, func(ctx context.Context, c *client.Client, id int64, b api.RepriceOrder) (api.RepricedOrder, error) {
 			return c.Orders.Reprice(ctx, id, b)
-		}),
+		}), "dry-run"),
 	)
 }
 
@@ -254,4 +281,83 @@ func orderCancel(ctx context.Context, e *env, order int64, reason string) error 
 	return act(ctx, e, defaultWait, func(ctx context.Context, c *client.Client) (api.Order, error) {
 		return c.Orders.Cancel(ctx, order, api.CancelOrder{Reason: text(reason)})
 	})
+}
+
+// newOrderStart starts charging by an order, as an app does: by the charger's
+// code or id, for a driver.
+func newOrderStart(e *env) *cobra.Command {
+	body := &bodyFlags{env: e, flags: []bodyFlag{
+		{"charger", "chargerId", "charger id", true},
+		{"connector", "connectorNo", "connector number; needed when there are several", false},
+		{"user", "userId", "driver, in your own numbering", false},
+		{"plan", "billingPlanId", "billing plan instead of the charger's", false},
+		{"card", "idTag", "card the session belongs to", false},
+		{"session", "sessionId", "session id of your own; repeating it starts nothing twice", false},
+	}}
+	var wait time.Duration
+	c := verb("start", "Start charging by an order", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		request, err := readBody[api.StartOrder](body)
+		if err != nil {
+			return err
+		}
+		if request.Wait, err = seconds(wait, maxWaitSeconds); err != nil {
+			return err
+		}
+		return act(ctx, e, wait, func(ctx context.Context, c *client.Client) (api.OrderResult, error) {
+			return c.Orders.Start(ctx, request)
+		})
+	})
+	body.register(c)
+	c.Flags().DurationVar(&wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+// newOrderStop stops the session of an order.
+func newOrderStop(e *env) *cobra.Command {
+	var wait time.Duration
+	var reason string
+	c := verb("stop <order-id>", "Stop the session of an order", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		body := api.StopOrder{OrderID: &target, Reason: text(reason)}
+		if body.Wait, err = seconds(wait, maxWaitSeconds); err != nil {
+			return err
+		}
+		if err := e.confirmIfPerson(fmt.Sprintf(e.say("Stop charging of order %d?", "停止订单 %d 的充电?"), target)); err != nil {
+			return err
+		}
+		return act(ctx, e, wait, func(ctx context.Context, c *client.Client) (api.OrderResult, error) { return c.Orders.Stop(ctx, body) })
+	})
+	c.Flags().StringVar(&reason, "reason", "", "reason, kept with the order")
+	c.Flags().DurationVar(&wait, "wait", defaultWait, "how long the charger may take; 0 returns at once")
+	return c
+}
+
+// newOrderRefund gives back what an order was paid.
+func newOrderRefund(e *env) *cobra.Command {
+	var amount, reason string
+	c := verb("refund <order-id>", "Give back what an order was paid, all that is left by default", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		part, err := decimal[api.Money]("amount", amount)
+		if err != nil {
+			return err
+		}
+		if reason == "" {
+			return usage("--reason is required")
+		}
+		if err := e.confirm(fmt.Sprintf(e.say("Refund order %d?", "退款订单 %d?"), target)); err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Order, error) {
+			return c.Payments.RefundOrder(ctx, target, api.RefundOrder{Amount: part, Reason: reason})
+		})
+	})
+	c.Flags().StringVar(&amount, "amount", "", "yuan; all that is left by default")
+	c.Flags().StringVar(&reason, "reason", "", "why (required)")
+	return c
 }

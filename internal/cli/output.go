@@ -96,7 +96,7 @@ func (e *env) object(ctx context.Context, thing any) error {
 	if form == formatJSON || form == formatYAML {
 		return e.structured(ctx, form, text)
 	}
-	one := parseRow(text)
+	one := parseRow(text).flattened()
 	switch form {
 	case formatCSV:
 		columns := make([]column, len(one.names))
@@ -124,12 +124,53 @@ func (e *env) card(one row) error {
 	}
 	var out bytes.Buffer
 	for _, name := range one.names {
+		if len(one.list(name)) > 0 {
+			continue // below, as a table
+		}
 		if value := one.text(name); value != "" {
 			fmt.Fprintf(&out, "%s  %s\n", pad(name, widest), flat(value))
 		}
 	}
-	_, err := e.Out.Write(out.Bytes())
-	return err
+	if _, err := e.Out.Write(out.Bytes()); err != nil {
+		return err
+	}
+	for _, name := range one.names {
+		if err := e.sublist(name, one.list(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sublist writes the list inside an object as a table of its own: the fields
+// that any of its rows has.
+func (e *env) sublist(name string, rows []row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	var names []string
+	filled := map[string]bool{}
+	for i, r := range rows {
+		rows[i] = r.flattened()
+		for _, field := range rows[i].names {
+			if !filled[field] && rows[i].text(field) != "" {
+				filled[field] = true
+				names = append(names, field)
+			}
+		}
+	}
+	cells := [][]string{names}
+	for _, r := range rows {
+		line := make([]string, len(names))
+		for i, field := range names {
+			line[i] = flat(r.text(field))
+		}
+		cells = append(cells, line)
+	}
+	if _, err := fmt.Fprintf(e.Out, "\n%s\n", name); err != nil {
+		return err
+	}
+	return e.grid(cells)
 }
 
 // structured writes JSON as it came, or what --jq or --template make of it.
@@ -437,6 +478,37 @@ func parseRow(text []byte) row {
 func (r row) quoted(name string) bool {
 	value := r.values[name]
 	return len(value) > 0 && value[0] == '"'
+}
+
+// flattened names the fields of the objects inside by their path.
+func (r row) flattened() row {
+	out := row{values: map[string]json.RawMessage{}}
+	for _, name := range r.names {
+		value := r.values[name]
+		inside := row{}
+		if len(value) > 0 && value[0] == '{' {
+			inside = parseRow(value).flattened()
+		}
+		if len(inside.names) == 0 {
+			out.names = append(out.names, name)
+			out.values[name] = value
+			continue
+		}
+		for _, field := range inside.names {
+			out.names = append(out.names, name+"."+field)
+			out.values[name+"."+field] = inside.values[field]
+		}
+	}
+	return out
+}
+
+// list is a value that is a list of objects.
+func (r row) list(name string) []row {
+	value := r.values[name]
+	if len(value) < 2 || value[0] != '[' || !bytes.HasPrefix(bytes.TrimSpace(value[1:]), []byte("{")) {
+		return nil
+	}
+	return parseRows(value)
 }
 
 // text is a value as it is read: strings without quotes, null as nothing,

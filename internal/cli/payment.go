@@ -114,7 +114,37 @@ func newSandboxPay(e *env) *cobra.Command {
 		})
 	})
 	pay.Flags().StringVar(&outcome, "outcome", "", "SUCCESS, FAIL, WRONG_AMOUNT, DUPLICATE_NOTIFY or LATE")
-	return group("sandbox", "The sandbox channel: simulated money, shown as such", pay)
+	return group("sandbox", "The sandbox channel: simulated money, shown as such", pay, newSandboxFaults(e))
+}
+
+// newSandboxFaults says what is wrong with the sandbox's statement of a day, to
+// practise reconciliation.
+func newSandboxFaults(e *env) *cobra.Command {
+	body := &bodyFlags{env: e, flags: []bodyFlag{
+		{"date", "date", "day of the statement, yyyy-MM-dd", true},
+		{"amount", "amount", "rows whose amount is 0.01 off", false},
+		{"missing", "missing", "rows left out", false},
+		{"extra", "extra", "rows that nobody knows", false},
+		{"status", "status", "rows that did not succeed", false},
+		{"duplicate", "duplicate", "rows that come twice", false},
+		{"fee", "fee", "rows whose fee is 1.00 off", false},
+		{"not-ready", "notReady", "there is no statement yet", false},
+		{"broken", "broken", "the totals do not add up", false},
+	}}
+	c := verb("faults", "Seed the sandbox's statement of a day with faults; without one it is clean again", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		request, err := readBody[api.StatementFaults](body)
+		if err != nil {
+			return err
+		}
+		if err := e.aimTenant(&request); err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.StatementFaults, error) {
+			return c.Payments.SeedFaults(ctx, request)
+		})
+	})
+	body.register(c)
+	return switches(c, "not-ready", "broken")
 }
 
 func newRefundGroup(e *env) *cobra.Command {

@@ -210,11 +210,16 @@ func newReconcileDifference(e *env) *cobra.Command {
 		}, func(ctx context.Context, c *client.Client, id int64, b api.ResolveDifference) (api.Difference, error) {
 			return c.Recon.Resolve(ctx, id, b)
 		}),
-		newReview(e, "approve", "Approve a proposal; another person than its maker"), newReview(e, "reject", "Reject a proposal"),
+		newReview(e, "approve", "Approve a proposal; another person than its maker", func(ctx context.Context, c *client.Client, id int64, note api.Note) (api.Difference, error) {
+			return c.Recon.Approve(ctx, id, note)
+		}),
+		newReview(e, "reject", "Reject a proposal", func(ctx context.Context, c *client.Client, id int64, note api.Note) (api.Difference, error) {
+			return c.Recon.Reject(ctx, id, note)
+		}),
 	)
 }
 
-func newReview(e *env, verdict, short string) *cobra.Command {
+func newReview(e *env, verdict, short string, call func(context.Context, *client.Client, int64, api.Note) (api.Difference, error)) *cobra.Command {
 	var note string
 	c := verb(verdict+" <difference-id>", short, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		target, err := parseID(args[0])
@@ -222,7 +227,7 @@ func newReview(e *env, verdict, short string) *cobra.Command {
 			return err
 		}
 		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Difference, error) {
-			return c.Recon.Review(ctx, target, verdict, api.Note{Note: text(note)})
+			return call(ctx, c, target, api.Note{Note: text(note)})
 		})
 	})
 	c.Flags().StringVar(&note, "note", "", "remark")

@@ -57,15 +57,14 @@ func terminal(stream any) bool {
 
 // newRoot builds the tree of commands. It opens nothing and reads nothing.
 func newRoot(e *env) *cobra.Command {
-	root := group("evcsctl", "Operate an EV charging system from the command line",
-		newLogin(e), newLogout(e), newWhoami(e), newPassword(e), newContextGroup(e),
-		newTenantGroup(e), newUserGroup(e), newRoleGroup(e), newAuditGroup(e),
-		newStationGroup(e), newChargerGroup(e), newConnectorGroup(e), newCommandGroup(e), newConnectionGroup(e), newRejectionGroup(e),
-		newPlanGroup(e), newOrderGroup(e), newSessionGroup(e),
-		newPaymentGroup(e), newRefundGroup(e), newReconcileGroup(e),
-		newEvents(e), newAlertGroup(e), newDashboard(e),
-		newSimulate(e), newAPI(e), newVersion(e),
-	)
+	root := group("evcsctl", "Operate an EV charging system from the command line")
+	for _, part := range parts(e) {
+		root.AddGroup(&cobra.Group{ID: part.id, Title: part.title})
+		for _, c := range part.commands {
+			c.GroupID = part.id
+			root.AddCommand(c)
+		}
+	}
 	root.Long = "evcsctl operates evcsd: tenants, stations, chargers, orders, money and the day's reconciliation.\n\n" +
 		"A person gets tables, a pipe gets tab-separated values, a program asks for -o json.\n" +
 		"Exit codes, output forms and environment variables: evcsctl help exit-codes, output, environment."
@@ -78,6 +77,33 @@ func newRoot(e *env) *cobra.Command {
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
 	return root
+}
+
+// part is some commands under one heading of the help.
+type part struct {
+	id, title string
+	commands  []*cobra.Command
+}
+
+func parts(e *env) []part {
+	return []part{
+		{"self", "Yourself and where you work:", []*cobra.Command{newLogin(e), newLogout(e), newWhoami(e), newPassword(e), newContextGroup(e)}},
+		{"access", "Tenants, people and machines:", []*cobra.Command{
+			newTenantGroup(e), newQuotaGroup(e), newUserGroup(e), newRoleGroup(e), newKeyGroup(e), newAuditGroup(e),
+		}},
+		{"field", "Stations and chargers:", []*cobra.Command{
+			newStationGroup(e), newChargerGroup(e), newConnectorGroup(e), newTagGroup(e), newCommandGroup(e),
+			newConnectionGroup(e), newRejectionGroup(e), newMessageGroup(e),
+		}},
+		{"trade", "Charging and money:", []*cobra.Command{
+			newPlanGroup(e), newSessionGroup(e), newOrderGroup(e), newPaymentGroup(e), newRefundGroup(e), newReconcileGroup(e), newLedgerGroup(e),
+		}},
+		{"watch", "Watching:", []*cobra.Command{
+			newDashboard(e), newStatsGroup(e), newEventGroup(e), newAlertGroup(e), newAlertRuleGroup(e), newNotifyGroup(e), newWebhookGroup(e),
+			newOverview(e), newHealth(e), newVersions(e), newMetricsGroup(e),
+		}},
+		{"tools", "Tools:", []*cobra.Command{newExport(e), newAPI(e), newSimulate(e), newDebugGroup(e), newVersion(e)}},
+	}
 }
 
 func globalFlags(root *cobra.Command, g *globals) {
@@ -171,7 +197,7 @@ the same JSON. Both work on what -o json would print:
   evcsctl order show 318 --template '{{.orderNo}} {{.amount}}{{"\n"}}'
 
 Messages for people go to standard error. With -o json a refusal is the server's envelope there.
-"evcsctl events --follow -o json" writes one event per line.`},
+"evcsctl event follow -o json" writes one event per line.`},
 		{Use: "environment", Short: "Environment variables and files", Long: `EVCS_SERVER     address of evcsd, like --server
 EVCS_TOKEN      API key or access token; used instead of a stored sign-in
 EVCS_CONTEXT    context to use, like --context

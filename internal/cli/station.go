@@ -2,16 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/spf13/cobra"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/client"
 )
-
-// errChain says that rows of the audit record were changed or removed.
-var errChain = errors.New("the hash chain of the audit record is broken")
 
 func newStationGroup(e *env) *cobra.Command {
 	flags := func(required bool) []bodyFlag {
@@ -73,7 +69,17 @@ func newStationGroup(e *env) *cobra.Command {
 			return c.Stations.SetStatus(ctx, id, 0)
 		}),
 		newStationNearby(e),
+		newQuery(e, "count", "Count the stations", []filter{{"status", "status", "0 disabled, 1 enabled"}}, func(ctx context.Context, c *client.Client, q client.Query) (count, error) {
+			n, err := c.Stations.Count(ctx, q)
+			return count{n}, err
+		}),
+		newCodeCheck(e, "stationCode", func(c *client.Client) func(context.Context, client.Query) (bool, error) { return c.Stations.CodeTaken }),
 	)
+}
+
+// count is the answer of a count.
+type count struct {
+	Count int64 `json:"count"`
 }
 
 // nearbyOptions is the point to look around.

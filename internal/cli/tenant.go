@@ -15,17 +15,8 @@ func newTenantGroup(e *env) *cobra.Command {
 	return group(
 		"tenant", "Tenants, their tree, quotas and settings",
 		newList(e, listSpec[api.Tenant]{
-			short: "List tenants",
-			columns: []column{
-				{"tenantId", "ID", "编号", nil},
-				{"tenantCode", "CODE", "编码", nil},
-				{"tenantName", "NAME", "名称", nil},
-				{"parentId", "PARENT", "上级", nil},
-				{"tenantType", "TYPE", "类型", nil},
-				{"effectiveStatus", "STATUS", "状态", nil},
-				{"expireTime", "EXPIRES", "到期", ago},
-				{"createTime", "CREATED", "创建", ago},
-			},
+			short:   "List tenants",
+			columns: tenantColumns(),
 			filters: []filter{
 				{"name", "tenantName", "name contains"},
 				{"code", "tenantCode", "code contains"},
@@ -55,8 +46,27 @@ func newTenantGroup(e *env) *cobra.Command {
 		}),
 		newTenantDisable(e),
 		newTenantTree(e),
+		newReadOf(e, readSpec[api.Tenant]{use: "children <tenant-id>", short: "List the direct children of a tenant", columns: tenantColumns()},
+			func(ctx context.Context, c *client.Client, id int64) ([]api.Tenant, error) {
+				return c.Tenants.Children(ctx, id)
+			}),
+		newTenantMove(e),
+		newCodeCheck(e, "tenantCode", func(c *client.Client) func(context.Context, client.Query) (bool, error) { return c.Tenants.CodeTaken }),
 		newTenantQuota(e), newTenantSettings(e),
 	)
+}
+
+func tenantColumns() []column {
+	return []column{
+		{"tenantId", "ID", "编号", nil},
+		{"tenantCode", "CODE", "编码", nil},
+		{"tenantName", "NAME", "名称", nil},
+		{"parentId", "PARENT", "上级", nil},
+		{"tenantType", "TYPE", "类型", nil},
+		{"effectiveStatus", "STATUS", "状态", nil},
+		{"expireTime", "EXPIRES", "到期", ago},
+		{"createTime", "CREATED", "创建", ago},
+	}
 }
 
 // tenantCreateOptions is the administrator wanted beside the tenant.
@@ -115,6 +125,27 @@ func newTenantDisable(e *env) *cobra.Command {
 			return c.Tenants.SetStatus(ctx, target, 0)
 		})
 	})
+}
+
+func newTenantMove(e *env) *cobra.Command {
+	var parent int64
+	c := verb("move <tenant-id>", "Give a tenant and everything below it another parent", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
+		if err != nil {
+			return err
+		}
+		if parent <= 0 {
+			return usage("--parent is required")
+		}
+		if err := e.confirm(fmt.Sprintf(e.say("Move tenant %d below tenant %d?", "将租户 %d 移到租户 %d 之下?"), target, parent)); err != nil {
+			return err
+		}
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Tenant, error) {
+			return c.Tenants.Move(ctx, target, api.MoveTenant{ParentID: parent})
+		})
+	})
+	c.Flags().Int64Var(&parent, "parent", 0, "tenant to move below (required)")
+	return c
 }
 
 func newTenantTree(e *env) *cobra.Command {
@@ -179,34 +210,6 @@ func (e *env) branch(node api.TenantNode, depth int) {
 	for _, child := range node.Children {
 		e.branch(child, depth+1)
 	}
-}
-
-func newTenantQuota(e *env) *cobra.Command {
-	body := &bodyFlags{env: e, flags: []bodyFlag{
-		{"users", "maxUsers", "limit, null for none", false},
-		{"stations", "maxStations", "limit, null for none", false},
-		{"chargers", "maxChargers", "limit, null for none", false},
-		{"children", "maxChildren", "limit, null for none", false},
-		{"sessions", "maxSessions", "limit, null for none", false},
-	}}
-	c := verb("quota <tenant-id>", "Show what a tenant uses, or change its limits", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
-		target, err := parseID(args[0])
-		if err != nil {
-			return err
-		}
-		if !body.touched() {
-			return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Usage, error) { return c.Tenants.Usage(ctx, target) })
-		}
-		request, err := readBody[api.Quota](body)
-		if err != nil {
-			return err
-		}
-		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.Usage, error) {
-			return c.Tenants.SetQuota(ctx, target, request)
-		})
-	})
-	body.register(c)
-	return c
 }
 
 func newTenantSettings(e *env) *cobra.Command {
@@ -298,6 +301,10 @@ func newUserGroup(e *env) *cobra.Command {
 		newSwitch(e, "reset-password", "<user-id>", "Give a user a generated password, shown once", func(ctx context.Context, c *client.Client, id int64) (api.PasswordReset, error) {
 			return c.Users.ResetPassword(ctx, id, api.ResetPassword{})
 		}),
+		newSwitch(e, "roles", "<user-id>", "Show the roles of a user", func(ctx context.Context, c *client.Client, id int64) (api.UserRoles, error) {
+			return c.Users.Roles(ctx, id)
+		}),
+		newSetRoles(e),
 		verb("unlock <user-id>", "Clear the lock of a user", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 			target, err := parseID(args[0])
 			if err != nil {
@@ -308,91 +315,21 @@ func newUserGroup(e *env) *cobra.Command {
 	)
 }
 
-func newRoleGroup(e *env) *cobra.Command {
-	return group(
-		"role", "Roles and permissions",
-		newList(e, listSpec[api.Role]{
-			short: "List roles",
-			columns: []column{
-				{"roleId", "ID", "编号", nil},
-				{"roleCode", "CODE", "编码", nil},
-				{"roleName", "NAME", "名称", nil},
-				{"builtIn", "BUILT IN", "内置", yesNo},
-				{"userCount", "USERS", "用户数", nil},
-				{"permissions", "PERMISSIONS", "权限", nil},
-			},
-			filters: []filter{{"name", "roleName", "name contains"}},
-			fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Role], error) {
-				return c.Users.Roles
-			},
-		}),
-		newShow(e, "<role-id>", "Show a role", func(c *client.Client) func(context.Context, int64) (api.Role, error) { return c.Users.Role }),
-		newPermissions(e),
-	)
-}
-
-func newPermissions(e *env) *cobra.Command {
-	return verb("permissions", "List every permission there is", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		c, err := e.client()
+// newSetRoles replaces the roles of a user; none is a set of roles too.
+func newSetRoles(e *env) *cobra.Command {
+	return verb("set-roles <user-id> [<role-code>...]", "Replace the roles of a user", cobra.MinimumNArgs(1), func(ctx context.Context, args []string) error {
+		target, err := parseID(args[0])
 		if err != nil {
 			return err
 		}
-		ctx, cancel := e.deadline(ctx, 0)
-		defer cancel()
-		all, err := c.Users.Permissions(ctx)
-		if err != nil {
-			return err
+		roles := args[1:]
+		if len(roles) == 0 {
+			if err := e.confirm(fmt.Sprintf(e.say("Take every role from user %d?", "移除用户 %d 的全部角色?"), target)); err != nil {
+				return err
+			}
 		}
-		return e.list(ctx, all, []column{{"code", "CODE", "编码", nil}, {"module", "MODULE", "模块", nil}, {"name", "NAME", "名称", nil}}, -1)
+		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.UserRoles, error) {
+			return c.Users.SetRoles(ctx, target, roles)
+		})
 	})
-}
-
-func newAuditGroup(e *env) *cobra.Command {
-	return group(
-		"audit", "The audit record",
-		newList(e, listSpec[api.AuditRow]{
-			short: "List the audit record, newest first",
-			columns: []column{
-				{"operateTime", "TIME", "时间", ago},
-				{"operatorUserName", "WHO", "操作人", nil},
-				{"action", "ACTION", "操作", nil},
-				{"targetType", "TARGET", "对象", nil},
-				{"targetId", "ID", "编号", nil},
-				{"result", "RESULT", "结果", nil},
-				{"clientIp", "ADDRESS", "地址", nil},
-				{"traceId", "TRACE", "追踪号", nil},
-			},
-			filters: []filter{
-				{"action", "action", "action code"},
-				{"user", "operatorUserId", "id of the operator"},
-				{"result", "result", "SUCCESS or FAILURE"},
-				{"target-type", "targetType", "type of the object"},
-				{"target-id", "targetId", "id of the object"},
-				{"trace", "traceId", "trace id"},
-				{"keyword", "keyword", "text"},
-				{"from", "startTime", "not before"},
-				{"to", "endTime", "before"},
-			},
-			fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.AuditRow], error) {
-				return c.Audit.List
-			},
-		}),
-		verb("verify", "Verify the hash chain of the audit record", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-			return auditVerify(ctx, e)
-		}),
-	)
-}
-
-// auditVerify fails when the chain is broken.
-func auditVerify(ctx context.Context, e *env) error {
-	var seen api.AuditVerification
-	err := act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.AuditVerification, error) {
-		found, err := c.Audit.Verify(ctx)
-		seen = found
-		return found, err
-	})
-	if err == nil && !seen.OK {
-		return &exitError{exitFailed, errChain}
-	}
-	return err
 }

@@ -44,7 +44,17 @@ func (s Stations) Nearby(ctx context.Context, q Query) ([]api.NearbyStation, err
 	return get[[]api.NearbyStation](ctx, s.w, "/api/station/nearby", q)
 }
 
-// Chargers is chargers and their connectors.
+// CodeTaken reports whether a station of the tenant has the code.
+func (s Stations) CodeTaken(ctx context.Context, q Query) (bool, error) {
+	return get[bool](ctx, s.w, "/api/station/check-code", s.w.scoped(q))
+}
+
+// Count counts the stations of a scope.
+func (s Stations) Count(ctx context.Context, q Query) (int64, error) {
+	return get[int64](ctx, s.w, "/api/station/count", s.w.scoped(q))
+}
+
+// Chargers is chargers.
 type Chargers struct{ w *wire }
 
 // List reads a page of chargers.
@@ -87,19 +97,52 @@ func (c Chargers) Statistics(ctx context.Context, q Query) (api.ChargerStatistic
 	return get[api.ChargerStatistics](ctx, c.w, "/api/charger/statistics", c.w.scoped(q))
 }
 
-// Connectors reads the connectors of a charger.
-func (c Chargers) Connectors(ctx context.Context, id int64) ([]api.Connector, error) {
-	return get[[]api.Connector](ctx, c.w, at("/api/charger/%s/connectors", id), nil)
+// ByCode reads the charger with a code.
+func (c Chargers) ByCode(ctx context.Context, code string) (api.Charger, error) {
+	return get[api.Charger](ctx, c.w, at("/api/charger/code/%s", code), nil)
 }
 
-// Connector reads one connector.
-func (c Chargers) Connector(ctx context.Context, id int64, no int) (api.Connector, error) {
-	return get[api.Connector](ctx, c.w, at("/api/charger/%s/connectors/%s", id, no), nil)
+// CodeTaken reports whether a charger of the tenant has the code.
+func (c Chargers) CodeTaken(ctx context.Context, q Query) (bool, error) {
+	return get[bool](ctx, c.w, "/api/charger/check-code", c.w.scoped(q))
 }
 
-// UpdateConnector changes a connector.
-func (c Chargers) UpdateConnector(ctx context.Context, id int64, no int, body api.UpdateConnector) (api.Connector, error) {
-	return put[api.Connector](ctx, c.w, at("/api/charger/%s/connectors/%s", id, no), body)
+// Offline reads the chargers that have been away for some minutes.
+func (c Chargers) Offline(ctx context.Context, q Query) ([]api.OfflineCharger, error) {
+	return get[[]api.OfflineCharger](ctx, c.w, "/api/charger/offline", c.w.scoped(q))
+}
+
+// Faulty reads the chargers that report a fault.
+func (c Chargers) Faulty(ctx context.Context, q Query) ([]api.Charger, error) {
+	return get[[]api.Charger](ctx, c.w, "/api/charger/fault", c.w.scoped(q))
+}
+
+// Connectors is the connectors of a charger.
+type Connectors struct{ w *wire }
+
+// List reads the connectors of a charger.
+func (c Connectors) List(ctx context.Context, charger int64) ([]api.Connector, error) {
+	return get[[]api.Connector](ctx, c.w, at("/api/charger/%s/connectors", charger), nil)
+}
+
+// Get reads one connector.
+func (c Connectors) Get(ctx context.Context, charger int64, no int) (api.Connector, error) {
+	return get[api.Connector](ctx, c.w, at("/api/charger/%s/connectors/%s", charger, no), nil)
+}
+
+// Update changes a connector.
+func (c Connectors) Update(ctx context.Context, charger int64, no int, body api.UpdateConnector) (api.Connector, error) {
+	return put[api.Connector](ctx, c.w, at("/api/charger/%s/connectors/%s", charger, no), body)
+}
+
+// Sessions reads a page of the sessions of a connector.
+func (c Connectors) Sessions(ctx context.Context, charger int64, no int, q Query) (api.Page[api.Session], error) {
+	return get[api.Page[api.Session]](ctx, c.w, at("/api/charger/%s/connectors/%s/sessions", charger, no), q)
+}
+
+// Curve reads the readings of a session of a connector.
+func (c Connectors) Curve(ctx context.Context, charger int64, no int, session string, q Query) (api.Curve, error) {
+	return get[api.Curve](ctx, c.w, at("/api/charger/%s/connectors/%s/sessions/%s/curve", charger, no, session), q)
 }
 
 // Commands is what is asked of chargers and what became of it.
@@ -156,6 +199,11 @@ func (d Devices) NewCredential(ctx context.Context, id int64, body api.CreateCre
 // Credential says how a charger proves who it is.
 func (d Devices) Credential(ctx context.Context, id int64) (api.Credential, error) {
 	return get[api.Credential](ctx, d.w, at("/api/charger/%s/credential", id), nil)
+}
+
+// UpdateCredential changes how a charger proves who it is, not the secret.
+func (d Devices) UpdateCredential(ctx context.Context, id int64, body api.UpdateCredential) (api.Credential, error) {
+	return put[api.Credential](ctx, d.w, at("/api/charger/%s/credential", id), body)
 }
 
 // DeleteCredential takes the secret away and closes the connection.

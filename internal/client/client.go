@@ -48,22 +48,35 @@ type Config struct {
 // Client is the operations of the contract, by noun. It is safe for concurrent
 // use.
 type Client struct {
-	Auth     Auth
-	Users    Users
-	Tenants  Tenants
-	Stations Stations
-	Chargers Chargers
-	Devices  Devices
-	Commands Commands
-	Sessions Sessions
-	Orders   Orders
-	Plans    Plans
-	Payments Payments
-	Recon    Recon
-	Monitor  Monitor
-	Audit    Audit
-	Events   Events
-	Raw      Raw
+	Auth       Auth
+	Users      Users
+	Roles      Roles
+	Keys       Keys
+	Tenants    Tenants
+	Quotas     Quotas
+	Stations   Stations
+	Chargers   Chargers
+	Connectors Connectors
+	Devices    Devices
+	Commands   Commands
+	Tags       Tags
+	Sessions   Sessions
+	Orders     Orders
+	Plans      Plans
+	Payments   Payments
+	Recon      Recon
+	Ledger     Ledger
+	Exports    Exports
+	Monitor    Monitor
+	Figures    Figures
+	Host       Host
+	Rules      Rules
+	Notices    Notices
+	Webhooks   Webhooks
+	Audit      Audit
+	Events     Events
+	Debug      Debug
+	Raw        Raw
 }
 
 // ErrServer says that the address of the server cannot be used.
@@ -77,9 +90,11 @@ func New(config Config) (*Client, error) {
 	}
 	w := newWire(config)
 	return &Client{
-		Auth: Auth{w}, Users: Users{w}, Tenants: Tenants{w}, Stations: Stations{w}, Chargers: Chargers{w}, Devices: Devices{w},
-		Commands: Commands{w}, Sessions: Sessions{w}, Orders: Orders{w}, Plans: Plans{w}, Payments: Payments{w}, Recon: Recon{w},
-		Monitor: Monitor{w}, Audit: Audit{w}, Events: Events{w}, Raw: Raw{w},
+		Auth: Auth{w}, Users: Users{w}, Roles: Roles{w}, Keys: Keys{w}, Tenants: Tenants{w}, Quotas: Quotas{w},
+		Stations: Stations{w}, Chargers: Chargers{w}, Connectors: Connectors{w}, Devices: Devices{w}, Commands: Commands{w}, Tags: Tags{w},
+		Sessions: Sessions{w}, Orders: Orders{w}, Plans: Plans{w}, Payments: Payments{w}, Recon: Recon{w}, Ledger: Ledger{w}, Exports: Exports{w},
+		Monitor: Monitor{w}, Figures: Figures{w}, Host: Host{w}, Rules: Rules{w}, Notices: Notices{w}, Webhooks: Webhooks{w},
+		Audit: Audit{w}, Events: Events{w}, Debug: Debug{w}, Raw: Raw{w},
 	}, nil
 }
 
@@ -196,35 +211,50 @@ type call struct {
 	path   string
 	query  Query
 	body   any
-	key    string // idempotency key; empty: none
-	public bool   // send no token
+	header http.Header // more headers
+	key    string      // idempotency key; empty: none
+	public bool        // send no token
 }
 
 // do sends c and returns the bytes of a success, renewing the token once.
 func (w *wire) do(ctx context.Context, c call) ([]byte, error) {
+	answer, err := w.exchange(ctx, c)
+	return answer.Body, err
+}
+
+// exchange sends c and returns the whole of a success, renewing the token once.
+func (w *wire) exchange(ctx context.Context, c call) (Response, error) {
 	token := w.current()
 	answer, err := w.once(ctx, c, token)
-	var refused *Error
-	if c.public || !errors.As(err, &refused) || refused.Code != api.CodeTokenExpired {
+	if c.public || !expired(err) {
 		return answer, err
 	}
 	token, renewErr := w.renew(ctx, token)
 	if renewErr != nil {
-		return nil, renewErr
+		return Response{}, renewErr
 	}
 	if token == "" {
-		return nil, err
+		return Response{}, err
 	}
 	return w.once(ctx, c, token)
 }
 
-func (w *wire) once(ctx context.Context, c call, token string) ([]byte, error) {
+// expired reports whether a call was refused for an access token that ended.
+func expired(err error) bool {
+	var refused *Error
+	return errors.As(err, &refused) && refused.Code == api.CodeTokenExpired
+}
+
+func (w *wire) once(ctx context.Context, c call, token string) (Response, error) {
 	r := w.http.R().SetContext(ctx)
 	if token != "" && !c.public {
 		r.SetAuthToken(token)
 	}
 	if c.body != nil {
 		r.SetHeader("Content-Type", "application/json").SetBody(c.body)
+	}
+	for name, values := range c.header {
+		r.Header[name] = values
 	}
 	if c.key != "" {
 		r.SetHeader(api.HeaderIdempotencyKey, c.key)
@@ -234,12 +264,12 @@ func (w *wire) once(ctx context.Context, c call, token string) ([]byte, error) {
 	}
 	response, err := r.Execute(c.method, c.path)
 	if err != nil {
-		return nil, lost(ctx, c.method, c.path, err)
+		return Response{}, lost(ctx, c.method, c.path, err)
 	}
 	if response.StatusCode() == http.StatusOK {
-		return response.Body(), nil
+		return Response{response.StatusCode(), response.Header(), response.Body()}, nil
 	}
-	return nil, refusal(response.StatusCode(), response.Body(), response.Header())
+	return Response{}, refusal(response.StatusCode(), response.Body(), response.Header())
 }
 
 func (w *wire) current() string {
@@ -280,13 +310,13 @@ func (w *wire) renew(ctx context.Context, stale string) (string, error) {
 			return token, nil // another process was first, or has signed out
 		}
 	}
-	body, err := w.once(ctx, call{
+	answer, err := w.once(ctx, call{
 		method: http.MethodPost, path: "/api/auth/refresh", body: api.Refresh{RefreshToken: w.refresh}, public: true,
 	}, "")
 	if err != nil {
 		return "", fmt.Errorf("renew the sign-in: %w", err)
 	}
-	result, err := data[api.LoginResult](body)
+	result, err := data[api.LoginResult](answer.Body)
 	if err != nil {
 		return "", fmt.Errorf("renew the sign-in: %w", err)
 	}

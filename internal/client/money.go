@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/evcs/evcs/internal/api"
 )
@@ -96,6 +97,11 @@ func (o Orders) Reprice(ctx context.Context, id int64, body api.RepriceOrder) (a
 	return post[api.RepricedOrder](ctx, o.w, at("/api/order/%s/reprice", id), body)
 }
 
+// BySession reads the order of a session.
+func (o Orders) BySession(ctx context.Context, session string) (api.Order, error) {
+	return get[api.Order](ctx, o.w, "/api/order/by-session", Query{"sessionId": session})
+}
+
 // Plans is billing plans.
 type Plans struct{ w *wire }
 
@@ -154,6 +160,11 @@ func (p Plans) Effective(ctx context.Context, q Query) (api.EffectivePlan, error
 	return get[api.EffectivePlan](ctx, p.w, "/api/billing/effective", q)
 }
 
+// Snapshot reads the frozen prices that an order was billed by.
+func (p Plans) Snapshot(ctx context.Context, id int64) (api.Snapshot, error) {
+	return get[api.Snapshot](ctx, p.w, at("/api/billing/snapshot/%s", id), nil)
+}
+
 // Payments is payments and refunds.
 type Payments struct{ w *wire }
 
@@ -201,6 +212,17 @@ func (p Payments) Refunds(ctx context.Context, q Query) (api.Page[api.Refund], e
 // GetRefund reads one refund, asking the channel while it is processing.
 func (p Payments) GetRefund(ctx context.Context, refundNo string) (api.Refund, error) {
 	return get[api.Refund](ctx, p.w, at("/api/payment/refund/%s", refundNo), nil)
+}
+
+// RefundOrder gives back what an order was paid, in whole or in part, through
+// whatever it was paid by.
+func (p Payments) RefundOrder(ctx context.Context, order int64, body api.RefundOrder) (api.Order, error) {
+	return post[api.Order](ctx, p.w, at("/api/order/%s/refunding", order), body)
+}
+
+// SeedFaults says what is wrong with the sandbox's statement of a day.
+func (p Payments) SeedFaults(ctx context.Context, body api.StatementFaults) (api.StatementFaults, error) {
+	return put[api.StatementFaults](ctx, p.w, "/api/payment/sandbox/statement-faults", body)
 }
 
 func keyed[T any](ctx context.Context, w *wire, path string, body any, key *string) (T, error) {
@@ -298,7 +320,73 @@ func (r Recon) Resolve(ctx context.Context, id int64, body api.ResolveDifference
 	return post[api.Difference](ctx, r.w, at("/api/reconciliation/difference/%s/resolve", id), body)
 }
 
-// Review approves a proposal, or rejects it; verdict is approve or reject.
-func (r Recon) Review(ctx context.Context, id int64, verdict string, body api.Note) (api.Difference, error) {
-	return post[api.Difference](ctx, r.w, at("/api/reconciliation/difference/%s/%s", id, verdict), body)
+// Approve accepts a proposal, by another person than its maker.
+func (r Recon) Approve(ctx context.Context, id int64, body api.Note) (api.Difference, error) {
+	return post[api.Difference](ctx, r.w, at("/api/reconciliation/difference/%s/approve", id), body)
+}
+
+// Reject turns a proposal down.
+func (r Recon) Reject(ctx context.Context, id int64, body api.Note) (api.Difference, error) {
+	return post[api.Difference](ctx, r.w, at("/api/reconciliation/difference/%s/reject", id), body)
+}
+
+// Ledger is the journal of money.
+type Ledger struct{ w *wire }
+
+// TrialBalance reads all accounts of a scope.
+func (l Ledger) TrialBalance(ctx context.Context, q Query) (api.TrialBalance, error) {
+	return get[api.TrialBalance](ctx, l.w, "/api/ledger/trial-balance", l.w.scoped(q))
+}
+
+// OfOrder reads the entries of an order, oldest first.
+func (l Ledger) OfOrder(ctx context.Context, order int64) ([]api.LedgerEntry, error) {
+	return get[[]api.LedgerEntry](ctx, l.w, at("/api/ledger/order/%s", order), nil)
+}
+
+// Exports is whole lists as CSV.
+type Exports struct{ w *wire }
+
+// Save writes an export to out as it arrives. An error means that what was
+// written is not whole.
+func (e Exports) Save(ctx context.Context, what string, q Query, out io.Writer) error {
+	return e.w.stream(ctx, at("/api/export/%s", what), e.w.scoped(q), "text/csv", func(body io.Reader) error {
+		tail := &lastLine{to: out}
+		if _, err := io.Copy(tail, body); err != nil {
+			return fmt.Errorf("export %s: %w: %w", what, ErrUnreachable, err)
+		}
+		if !strings.HasPrefix(string(tail.line), "#rows,") {
+			return fmt.Errorf("export %s: %w", what, ErrBroken)
+		}
+		return nil
+	})
+}
+
+// ErrBroken says that an export ended before its last row.
+var ErrBroken = errors.New("the export broke off: it lacks the line that counts its rows")
+
+// lastLine passes everything on and keeps the last line that is not empty.
+type lastLine struct {
+	to   io.Writer
+	line []byte
+	full bool // the line is ended: the next byte begins another
+}
+
+const lastLineMax = 64
+
+func (l *lastLine) Write(p []byte) (int, error) {
+	for _, b := range p {
+		switch {
+		case b == '\r':
+		case b == '\n':
+			l.full = true
+		default:
+			if l.full {
+				l.line, l.full = l.line[:0], false
+			}
+			if len(l.line) < lastLineMax {
+				l.line = append(l.line, b)
+			}
+		}
+	}
+	return l.to.Write(p)
 }

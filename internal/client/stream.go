@@ -154,30 +154,11 @@ func finalIfRefused(err error) error {
 }
 
 func (e Events) ask(ctx context.Context, f *Follow, token string) (io.ReadCloser, error) {
-	const path = "/api/events/stream"
-	// A client of its own: the shared one would repeat the call by itself and
-	// bounds the answer.
-	r := e.w.http.Clone().SetRetryCount(0).R().SetContext(ctx).SetDoNotParseResponse(true).
-		SetHeader("Accept", "text/event-stream").SetQueryParams(e.w.scoped(f.Query))
-	if token != "" {
-		r.SetAuthToken(token)
-	}
+	header := map[string]string{}
 	if f.LastID > 0 {
-		r.SetHeader(api.HeaderLastEventID, strconv.FormatInt(f.LastID, 10))
+		header[api.HeaderLastEventID] = strconv.FormatInt(f.LastID, 10)
 	}
-	response, err := r.Get(path)
-	if err != nil {
-		return nil, lost(ctx, http.MethodGet, path, err)
-	}
-	if response.StatusCode() == http.StatusOK {
-		return response.RawBody(), nil
-	}
-	defer response.RawBody().Close()
-	text, err := io.ReadAll(io.LimitReader(response.RawBody(), maxEventLine))
-	if err != nil {
-		return nil, lost(ctx, http.MethodGet, path, err)
-	}
-	return nil, refusal(response.StatusCode(), text, response.Header())
+	return e.w.open(ctx, "/api/events/stream", e.w.scoped(f.Query), "text/event-stream", token, header)
 }
 
 // beating starts the timer of silence anew with everything read.

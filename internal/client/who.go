@@ -39,7 +39,7 @@ func (a Auth) ChangePassword(ctx context.Context, body api.ChangePassword) error
 	return err
 }
 
-// Users is users and roles.
+// Users is people who sign in.
 type Users struct{ w *wire }
 
 // List reads a page of users.
@@ -88,27 +88,17 @@ func (u Users) Delete(ctx context.Context, id int64) error {
 	return remove(ctx, u.w, at("/api/user/%s", id))
 }
 
-// Roles reads a page of roles.
-func (u Users) Roles(ctx context.Context, q Query) (api.Page[api.Role], error) {
-	return page[api.Role](ctx, u.w, "/api/role", q)
+// Roles reads the roles of a user.
+func (u Users) Roles(ctx context.Context, id int64) (api.UserRoles, error) {
+	return get[api.UserRoles](ctx, u.w, at("/api/user/%s/roles", id), nil)
 }
 
-// Role reads one role.
-func (u Users) Role(ctx context.Context, id int64) (api.Role, error) {
-	return get[api.Role](ctx, u.w, at("/api/role/%s", id), nil)
-}
-
-// Permissions reads every permission there is.
-func (u Users) Permissions(ctx context.Context) ([]api.Permission, error) {
-	return get[[]api.Permission](ctx, u.w, "/api/role/permissions", nil)
-}
-
-// Tenants is the tree of tenants and its quotas.
+// Tenants is the tree of tenants.
 type Tenants struct{ w *wire }
 
 // List reads a page of tenants.
 func (t Tenants) List(ctx context.Context, q Query) (api.Page[api.Tenant], error) {
-	return page[api.Tenant](ctx, t.w, "/api/tenant/page", q)
+	return page[api.Tenant](ctx, t.w, "/api/tenant", q)
 }
 
 // Tree reads the subtree of a tenant.
@@ -144,14 +134,19 @@ func (t Tenants) Delete(ctx context.Context, id int64) error {
 	return remove(ctx, t.w, at("/api/tenant/%s", id))
 }
 
-// Usage reads what a tenant uses of its quotas.
-func (t Tenants) Usage(ctx context.Context, id int64) (api.Usage, error) {
-	return get[api.Usage](ctx, t.w, at("/api/tenant/quota/usage/%s", id), nil)
+// Move gives a tenant and its subtree another parent.
+func (t Tenants) Move(ctx context.Context, id int64, body api.MoveTenant) (api.Tenant, error) {
+	return post[api.Tenant](ctx, t.w, at("/api/tenant/%s/move", id), body)
 }
 
-// SetQuota changes the quotas of a tenant.
-func (t Tenants) SetQuota(ctx context.Context, id int64, body api.Quota) (api.Usage, error) {
-	return put[api.Usage](ctx, t.w, at("/api/tenant/quota/%s", id), body)
+// Children reads the direct children of a tenant.
+func (t Tenants) Children(ctx context.Context, id int64) ([]api.Tenant, error) {
+	return get[[]api.Tenant](ctx, t.w, at("/api/tenant/%s/children", id), nil)
+}
+
+// CodeTaken reports whether a tenant has the code.
+func (t Tenants) CodeTaken(ctx context.Context, q Query) (bool, error) {
+	return get[bool](ctx, t.w, "/api/tenant/check-code", q)
 }
 
 // Settings reads the effective settings of a tenant.
@@ -175,4 +170,14 @@ func (a Audit) List(ctx context.Context, q Query) (api.Page[api.AuditRow], error
 // Verify walks the hash chain of the audit record.
 func (a Audit) Verify(ctx context.Context) (api.AuditVerification, error) {
 	return get[api.AuditVerification](ctx, a.w, "/api/tenant/audit-log/verify", nil)
+}
+
+// Actions reads every action the record knows, with its name.
+func (a Audit) Actions(ctx context.Context) (map[string]string, error) {
+	return get[map[string]string](ctx, a.w, "/api/tenant/audit-log/actions", nil)
+}
+
+// CrossLayer counts what was done across tenants, by action.
+func (a Audit) CrossLayer(ctx context.Context, q Query) ([]api.CrossLayerCount, error) {
+	return get[[]api.CrossLayerCount](ctx, a.w, "/api/tenant/audit-log/statistics/cross-layer", a.w.scoped(q))
 }

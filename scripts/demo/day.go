@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -155,13 +153,11 @@ func (w *world) collect(ctx context.Context, out io.Writer) error {
 func (w *world) reconcile(ctx context.Context, out io.Writer) error {
 	zone := time.FixedZone("CST", 8*3600)
 	today := api.DateOf(demoClock.Now().In(zone))
-	faults, err := json.Marshal(map[string]any{"date": today, "amount": 1, "missing": 1, "extra": 1})
-	if err != nil {
+	one := api.Ptr(1)
+	if _, err := w.operator.api.Payments.SeedFaults(ctx, api.StatementFaults{Date: today, Amount: one, Missing: one, Extra: one}); err != nil {
 		return err
 	}
-	if _, err := w.operator.api.Raw.Do(ctx, http.MethodPut, "/api/payment/sandbox/statement-faults", nil, faults); err != nil {
-		return err
-	}
+	var err error
 	w.result, err = w.operator.api.Recon.Execute(ctx, api.ExecuteRecon{ReconciliationDate: today, Channel: "sandbox"})
 	if err != nil {
 		return err
@@ -181,7 +177,7 @@ func (w *world) reconcile(ctx context.Context, out io.Writer) error {
 		if _, err := w.operator.api.Recon.Resolve(ctx, d.DifferenceID, api.ResolveDifference{Action: "EXPLAIN", Reason: "演示: 人为制造的差异"}); err != nil {
 			return err
 		}
-		if _, err := w.checker.api.Recon.Review(ctx, d.DifferenceID, "approve", api.Note{Note: api.Ptr("已复核")}); err != nil {
+		if _, err := w.checker.api.Recon.Approve(ctx, d.DifferenceID, api.Note{Note: api.Ptr("已复核")}); err != nil {
 			return err
 		}
 	}

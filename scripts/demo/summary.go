@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"sort"
@@ -79,12 +78,8 @@ func moneyOr(m *api.Money) string {
 
 // books proves that the journal is balanced.
 func (w *world) books(ctx context.Context, out io.Writer) error {
-	raw, err := w.operator.api.Raw.Do(ctx, "GET", "/api/ledger/trial-balance", client.Query{"tenantScope": api.ScopeSubtree}, nil)
+	t, err := w.operator.api.Ledger.TrialBalance(ctx, client.Query{"tenantScope": api.ScopeSubtree})
 	if err != nil {
-		return err
-	}
-	var t api.TrialBalance
-	if err := decode(raw, &t); err != nil {
 		return err
 	}
 	if !t.Balanced || t.DebitTotal == 0 {
@@ -92,18 +87,4 @@ func (w *world) books(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "  journal         balanced, %s CNY on both sides\n", t.DebitTotal)
 	return nil
-}
-
-// decode reads the data of a raw answer.
-func decode(raw []byte, into any) error {
-	var e struct {
-		Data json.RawMessage `json:"data"`
-	}
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return err
-	}
-	if e.Data == nil {
-		e.Data = raw
-	}
-	return json.Unmarshal(e.Data, into)
 }
