@@ -100,7 +100,7 @@ func parts(e *env) []part {
 		}},
 		{"watch", "Watching:", []*cobra.Command{
 			newDashboard(e), newStatsGroup(e), newEventGroup(e), newAlertGroup(e), newAlertRuleGroup(e), newNotifyGroup(e), newWebhookGroup(e),
-			newOverview(e), newHealth(e), newVersions(e), newMetricsGroup(e),
+			newOverview(e), newHealth(e), newVersions(e), newMetricsGroup(e), newLogGroup(e),
 		}},
 		{"tools", "Tools:", []*cobra.Command{newExport(e), newAPI(e), newSimulate(e), newDebugGroup(e), newVersion(e)}},
 	}

@@ -228,3 +228,17 @@ func (h Webhooks) Deliveries(ctx context.Context, id int64, q Query) (api.Page[a
 func (h Webhooks) Redeliver(ctx context.Context, id int64, body api.Redeliver) (api.Redelivered, error) {
 	return post[api.Redelivered](ctx, h.w, at("/api/webhook/%s/redeliver", id), body)
 }
+
+// Logs is the log that the answering node keeps.
+type Logs struct{ w *wire }
+
+// Tail reads the newest lines, or those after the query's afterId; each is a
+// line of JSON with its logId.
+func (l Logs) Tail(ctx context.Context, q Query) ([]string, error) {
+	return get[[]string](ctx, l.w, "/api/monitoring/logs/realtime", l.w.scoped(q))
+}
+
+// Search reads a page of lines, newest first.
+func (l Logs) Search(ctx context.Context, q Query) (api.Page[api.LogLine], error) {
+	return page[api.LogLine](ctx, l.w, "/api/monitoring/logs/search", q)
+}
