@@ -145,22 +145,19 @@ func (s *site) follow(ctx context.Context, tx Tx, r *running, now time.Time) err
 	return tx.Emit(ctx, s.sessionEvent(evcs.EventSessionMeter, x, r.order, now, meterFacts(x, r.order)))
 }
 
-func meterFacts(x *order.Session, o *order.Order) map[string]any {
-	facts := map[string]any{
-		"state": x.State, "energy": number(x.Energy), "durationSeconds": x.Seconds, "amount": number(o.Amount),
-		"power": nil, "voltage": nil, "current": nil, "soc": nil, "temperature": nil, "meter": nil,
-	}
-	measured(facts, "power", x.Last.Has(evcs.HasPower), x.Last.Power)
-	measured(facts, "voltage", x.Last.Has(evcs.HasVoltage), x.Last.Voltage)
-	measured(facts, "current", x.Last.Has(evcs.HasCurrent), x.Last.Current)
-	measured(facts, "soc", x.Last.Has(evcs.HasSoC), x.Last.SoC)
-	measured(facts, "temperature", x.Last.Has(evcs.HasTemperature), x.Last.Temperature)
-	measured(facts, "meter", x.Last.Has(evcs.HasRegister), x.Last.Register)
-	return facts
+func meterFacts(x *order.Session, o *order.Order) evcs.Object {
+	facts := evcs.Object{}.Text("state", string(x.State)).Number("energy", x.Energy).Whole("durationSeconds", x.Seconds).Number("amount", o.Amount)
+	facts = measured(facts, "power", x.Last.Has(evcs.HasPower), x.Last.Power)
+	facts = measured(facts, "voltage", x.Last.Has(evcs.HasVoltage), x.Last.Voltage)
+	facts = measured(facts, "current", x.Last.Has(evcs.HasCurrent), x.Last.Current)
+	facts = measured(facts, "soc", x.Last.Has(evcs.HasSoC), x.Last.SoC)
+	facts = measured(facts, "temperature", x.Last.Has(evcs.HasTemperature), x.Last.Temperature)
+	return measured(facts, "meter", x.Last.Has(evcs.HasRegister), x.Last.Register)
 }
 
-func measured(facts map[string]any, name string, has bool, v interface{ String() string }) {
-	if has {
-		facts[name] = number(v)
+func measured(facts evcs.Object, name string, has bool, v interface{ String() string }) evcs.Object {
+	if !has {
+		return facts.Null(name)
 	}
+	return facts.Number(name, v)
 }

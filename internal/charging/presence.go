@@ -26,9 +26,7 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 		if s.charger.Protocol == "" {
 			s.charger.Protocol = info.Protocol
 		}
-		if err := s.saveCharger(ctx, tx, now); err != nil {
-			return err
-		}
+		s.writeCharger(now)
 		if err := tx.Stations().CredentialUsed(ctx, s.scope(), s.place.id, now); err != nil {
 			return err
 		}
@@ -40,7 +38,7 @@ func (e *Engine) Connected(ctx context.Context, x device.Session) error {
 				return err
 			}
 		}
-		return tx.Emit(ctx, s.event(evcs.EventChargerConnected, 0, now, map[string]any{"protocol": info.Protocol, "remoteAddress": info.Address}))
+		return tx.Emit(ctx, s.event(evcs.EventChargerConnected, 0, now, evcs.Object{}.Text("protocol", info.Protocol).Text("remoteAddress", info.Address)))
 	})
 	if err != nil {
 		return err
@@ -77,10 +75,8 @@ func (e *Engine) Disconnected(ctx context.Context, x device.Session, reason stri
 			return nil
 		}
 		s.charger.Connected, s.charger.ConnectedSince = false, time.Time{}
-		if err := s.saveCharger(ctx, tx, now); err != nil {
-			return err
-		}
-		return tx.Emit(ctx, s.event(evcs.EventChargerDisconnected, 0, now, map[string]any{"reason": reason}))
+		s.writeCharger(now)
+		return tx.Emit(ctx, s.event(evcs.EventChargerDisconnected, 0, now, evcs.Object{}.Text("reason", reason)))
 	})
 	if err != nil {
 		e.Log.WarnContext(ctx, "disconnection not stored", slog.Any("charger", id.Charger), slog.Any("error", err))

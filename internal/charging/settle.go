@@ -175,9 +175,7 @@ func (e *Engine) leave(ctx context.Context, tx Tx, s *site, r *running, at time.
 			return err
 		}
 	}
-	if err := s.count(ctx, tx, x, at); err != nil {
-		return err
-	}
+	s.count(x, at)
 	// An order that the device made and nobody asked to stop has no command.
 	if o.Source != order.FromDevice || !o.StopRequestedAt.IsZero() {
 		if err := e.done(ctx, tx, s, x.UID, at); err != nil {
@@ -193,10 +191,9 @@ func (e *Engine) leave(ctx context.Context, tx Tx, s *site, r *running, at time.
 			return err
 		}
 	}
-	return tx.Emit(ctx, s.sessionEvent(evcs.EventSessionEnded, x, o, at, map[string]any{
-		"state": x.State, "energy": number(x.Energy), "durationSeconds": x.Seconds, "stopReason": x.StopReason, "amount": number(o.Amount),
-		"anomalies": append([]order.Anomaly{}, x.Anomalies...), "estimated": x.Estimated,
-	}))
+	return tx.Emit(ctx, s.sessionEvent(evcs.EventSessionEnded, x, o, at, evcs.Texts(evcs.Object{}.
+		Text("state", string(x.State)).Number("energy", x.Energy).Whole("durationSeconds", x.Seconds).Text("stopReason", x.StopReason).
+		Number("amount", o.Amount).Truth("estimated", x.Estimated), "anomalies", x.Anomalies)))
 }
 
 // orphan keeps a session without an order and calls for a person.
@@ -213,7 +210,5 @@ func (e *Engine) orphan(ctx context.Context, tx Tx, s *site, x *order.Session, w
 	if err != nil {
 		return err
 	}
-	return tx.Emit(ctx, s.sessionEvent(evcs.EventSessionOrphan, x, nil, at, map[string]any{
-		"state": x.State, "reason": why, "energy": number(x.Energy),
-	}))
+	return tx.Emit(ctx, s.sessionEvent(evcs.EventSessionOrphan, x, nil, at, evcs.Object{}.Text("state", string(x.State)).Text("reason", why).Number("energy", x.Energy)))
 }

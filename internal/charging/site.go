@@ -2,7 +2,6 @@ package charging
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +38,7 @@ type site struct {
 	unbegun []*order.Session
 	seen    bool // unbegun was read
 	moved   bool // sessions came or went in this transaction
-	kept    bool // the charger was written in this transaction
+	owed    bool // the charger is to be written at the end of this transaction
 }
 
 // running is a session that goes on, with its order.
@@ -132,7 +131,7 @@ func (r *running) point(x evcs.Sample) {
 
 func (s *site) clone() *site {
 	c := *s
-	c.touched, c.learned, c.fresh, c.moved, c.kept = nil, nil, false, false, false
+	c.touched, c.learned, c.fresh, c.moved, c.owed = nil, nil, false, false, false
 	charger := *s.charger
 	c.charger = &charger
 	c.connectors = make([]*station.Connector, len(s.connectors))
@@ -157,10 +156,14 @@ func (s *site) clone() *site {
 // seal ends a transaction. Where sessions came or went the charger's row is
 // written: its version tells another node that what it remembers is old.
 func (s *site) seal(ctx context.Context, tx Tx, now time.Time) error {
-	if !s.moved || s.kept {
+	if s.moved && !s.owed {
+		s.writeCharger(now)
+	}
+	if !s.owed {
 		return nil
 	}
-	return s.saveCharger(ctx, tx, now)
+	s.owed = false
+	return tx.Stations().KeepCharger(ctx, s.charger)
 }
 
 // stray lists the newest sessions that no device began.
@@ -217,15 +220,14 @@ func (s *site) findRunning(uid string, number int64) *running {
 }
 
 // event is the envelope of an event about the charger.
-func (s *site) event(kind string, connector int, at time.Time, data any) evcs.Event {
-	raw, _ := json.Marshal(data) // maps of plain values
+func (s *site) event(kind string, connector int, at time.Time, data evcs.Object) evcs.Event {
 	return evcs.Event{
-		Type: kind, Time: at, Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Connector: connector, Data: raw,
+		Type: kind, Time: at, Tenant: s.tenant, Station: s.charger.Station, Charger: s.place.id, Connector: connector, Data: data.JSON(),
 	}
 }
 
 // sessionEvent is the envelope of an event about a session.
-func (s *site) sessionEvent(kind string, x *order.Session, o *order.Order, at time.Time, data any) evcs.Event {
+func (s *site) sessionEvent(kind string, x *order.Session, o *order.Order, at time.Time, data evcs.Object) evcs.Event {
 	ev := s.event(kind, x.Connector, at, data)
 	ev.Session = x.UID
 	if o != nil {

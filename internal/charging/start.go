@@ -323,9 +323,9 @@ func (b *beginning) begun(ctx context.Context, r *running) error {
 	if err := b.s.occupy(ctx, b.tx, r.session.Connector, r.session.ID, b.now); err != nil {
 		return err
 	}
-	return b.tx.Emit(ctx, b.s.sessionEvent(evcs.EventSessionStarted, r.session, r.order, b.now, map[string]any{
-		"state": r.session.State, "startState": r.order.StartState, "userId": r.order.User, "source": r.order.Source,
-	}))
+	return b.tx.Emit(ctx, b.s.sessionEvent(evcs.EventSessionStarted, r.session, r.order, b.now, evcs.Object{}.
+		Text("state", string(r.session.State)).Text("startState", string(r.order.StartState)).Whole("userId", r.order.User).
+		Text("source", string(r.order.Source))))
 }
 
 // allowed judges a start that the device made by itself: the tag, the tenant,

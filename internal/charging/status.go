@@ -24,7 +24,8 @@ func (e *Engine) Booted(ctx context.Context, m device.Boot) error {
 		if !changed {
 			return nil
 		}
-		return s.saveCharger(ctx, tx, now)
+		s.writeCharger(now)
+		return nil
 	})
 }
 
@@ -94,9 +95,7 @@ func (s *site) whole(ctx context.Context, tx Tx, m device.Status, now time.Time)
 		set(&s.charger.FaultDetail, m.FaultDetail)
 		s.charger.FaultSince = now
 	}
-	if err := s.saveCharger(ctx, tx, now); err != nil {
-		return err
-	}
+	s.writeCharger(now)
 	return s.faultAlert(ctx, tx, now)
 }
 
@@ -139,9 +138,13 @@ func (s *site) saveConnector(ctx context.Context, tx Tx, c *station.Connector, b
 			return err
 		}
 	}
-	return tx.Emit(ctx, s.event(evcs.EventConnectorStatus, c.No, now, map[string]any{
-		"before": before, "after": c.Status, "status": c.Status, "faultCode": c.FaultCode, "plugged": c.Plugged,
-	}))
+	facts := changed(before, c.Status).TextOrNull("faultCode", c.FaultCode)
+	if c.Plugged == nil {
+		facts = facts.Null("plugged")
+	} else {
+		facts = facts.Truth("plugged", *c.Plugged)
+	}
+	return tx.Emit(ctx, s.event(evcs.EventConnectorStatus, c.No, now, facts))
 }
 
 // merge takes the figures that were measured.
@@ -212,28 +215,31 @@ func (s *site) derive(ctx context.Context, tx Tx, heard bool, now time.Time) err
 	if after != station.Offline {
 		s.charger.OfflineSince = time.Time{}
 	}
-	if err := s.saveCharger(ctx, tx, now); err != nil {
-		return err
-	}
-	return tx.Emit(ctx, s.event(evcs.EventChargerStatus, 0, now, map[string]any{"before": before, "after": after, "status": after}))
+	s.writeCharger(now)
+	return tx.Emit(ctx, s.event(evcs.EventChargerStatus, 0, now, changed(before, after)))
 }
 
-// saveCharger writes the charger; it was heard now.
-func (s *site) saveCharger(ctx context.Context, tx Tx, now time.Time) error {
+// changed is what an event says of a status that moved.
+func changed(before, after station.Status) evcs.Object {
+	return evcs.Object{}.Whole("before", int64(before)).Whole("after", int64(after)).Whole("status", int64(after))
+}
+
+// writeCharger has the end of the transaction write the charger, once; it was
+// heard now.
+func (s *site) writeCharger(now time.Time) {
 	if s.charger.Status != station.Offline && now.After(s.charger.LastSeen) {
 		s.charger.LastSeen = now
 	}
 	s.charger.Updated = now
-	s.kept = true
-	return tx.Stations().KeepCharger(ctx, s.charger)
+	s.owed = true
 }
 
 // count adds an ended session to the charger's totals.
-func (s *site) count(ctx context.Context, tx Tx, x *order.Session, now time.Time) error {
+func (s *site) count(x *order.Session, now time.Time) {
 	s.charger.TotalSessions++
 	s.charger.TotalEnergy += x.Energy
 	s.charger.TotalSeconds += x.Seconds
-	return s.saveCharger(ctx, tx, now)
+	s.writeCharger(now)
 }
 
 // enabled refuses new sessions at a disabled station, charger or connector.

@@ -40,21 +40,25 @@ const zeros = "000000000"
 
 // formatDecimal writes n units of 10^-scale with least decimals or more.
 func formatDecimal(n int64, scale, least int) string {
-	sign := ""
+	var digits, room [40]byte
+	out := room[:0]
 	u := uint64(n)
 	if n < 0 {
-		sign, u = "-", -u
+		out, u = append(out, '-'), -u
 	}
-	text := strconv.FormatUint(u, 10)
-	if len(text) <= scale {
-		text = zeros[:scale+1-len(text)] + text
+	text := strconv.AppendUint(digits[:0], u, 10)
+	if missing := scale + 1 - len(text); missing > 0 {
+		n := copy(digits[missing:], text)
+		copy(digits[:missing], zeros)
+		text = digits[:missing+n]
 	}
-	whole, fraction := text[:len(text)-scale], text[len(text)-scale:]
+	out = append(out, text[:len(text)-scale]...)
+	fraction := text[len(text)-scale:]
 	for len(fraction) > least && fraction[len(fraction)-1] == '0' {
 		fraction = fraction[:len(fraction)-1]
 	}
-	if fraction == "" {
-		return sign + whole
+	if len(fraction) > 0 {
+		out = append(append(out, '.'), fraction...)
 	}
-	return sign + whole + "." + fraction
+	return string(out)
 }

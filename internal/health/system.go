@@ -83,4 +83,7 @@ type Database struct {
 	// Longest is the age of the oldest transaction, Lag that of the slowest
 	// replica, Skew by how much this host's clock is ahead of the server's.
 	Longest, Lag, Skew *time.Duration
+	// Commits, Statements and Changed (rows) count what this node has written
+	// since it began; zero on PostgreSQL, which counts them itself.
+	Commits, Statements, Changed int64
 }

@@ -111,21 +111,26 @@ type Facts struct {
 
 // facts are the order's main fields as an event carries them.
 func (o *Order) facts(c Change) json.RawMessage {
-	f := Facts{
-		OrderID: o.ID, OrderNo: o.No, Status: o.Status, StatusName: o.Status.Name(), StartState: o.StartState, UserID: o.User,
-		Energy: json.RawMessage(o.Energy.String()), Amount: json.RawMessage(o.Amount.String()),
-		PaidAmount: json.RawMessage(o.PaidAmount.String()), Refunded: json.RawMessage(o.RefundedAmount.String()),
-		Held: o.Held, Anomalies: append([]Anomaly{}, o.Anomalies...), CancelReason: o.CancelReason, Sandbox: o.Sandbox,
+	f := evcs.Object{}.Whole("orderId", int64(o.ID)).Text("orderNo", o.No).Whole("status", int64(o.Status)).Text("statusName", o.Status.Name()).
+		Text("startState", string(o.StartState))
+	if o.User != 0 {
+		f = f.Whole("userId", o.User)
 	}
+	f = f.Number("energy", o.Energy).Number("amount", o.Amount).Number("paidAmount", o.PaidAmount).Number("refundedAmount", o.RefundedAmount).
+		Truth("held", o.Held)
+	f = evcs.Texts(f, "anomalies", o.Anomalies)
+	if o.CancelReason != "" {
+		f = f.Text("cancelReason", o.CancelReason)
+	}
+	f = f.Truth("sandbox", o.Sandbox)
 	if !c.None() {
-		f.Event = c.Event
+		f = f.Text("event", c.Event)
 		if c.From != None {
-			f.Before = &c.From
+			f = f.Whole("before", int64(c.From))
 		}
-		f.After = &c.To
+		f = f.Whole("after", int64(c.To))
 	}
-	data, _ := json.Marshal(f) // plain fields and our own number texts
-	return data
+	return f.JSON()
 }
 
 // Record writes the order, and for each change its timeline entry and its

@@ -105,7 +105,7 @@ func (b *bulk) touched(query string) uint8 {
 	mask, known := b.named[query]
 	if !known {
 		for i, t := range bulkKinds {
-			if strings.Contains(query, t.name) {
+			if names(query, t.name) {
 				mask |= 1 << i
 			}
 		}
@@ -114,6 +114,24 @@ func (b *bulk) touched(query string) uint8 {
 		}
 	}
 	return mask & b.have
+}
+
+// names reports whether a text reads or writes a table. Columns may be
+// called like it: sessions has one that is called samples.
+func names(query, table string) bool {
+	for rest := query; ; {
+		before, after, found := strings.Cut(rest, table)
+		if !found {
+			return false
+		}
+		rest = after
+		before = strings.TrimRight(before, " \t\n")
+		for _, word := range [...]string{"FROM", "JOIN", "INTO", "UPDATE"} {
+			if strings.HasSuffix(before, word) {
+				return true
+			}
+		}
+	}
 }
 
 // holds reports whether a row that begins with a number waits in a table.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -19,14 +20,18 @@ type lite struct {
 	db     uintptr
 	byText map[string]*liteStmt
 	// memory is where texts lie while a statement runs.
-	memory uintptr
-	size   int
+	memory     uintptr
+	size       int
+	statements atomic.Int64 // that were run, for those who measure
 }
 
 // liteStmt is a prepared statement that lite keeps.
 type liteStmt struct {
 	handle uintptr
 	binds  int
+	// inserted: the text returned the id of the row it adds, which SQLite knows
+	// anyway. RETURNING would build and read a table for it.
+	inserted bool
 }
 
 // liteError is what SQLite says, with its extended code.
@@ -151,10 +156,12 @@ func (l *lite) kept(query string) (*liteStmt, error) {
 	if s := l.byText[query]; s != nil {
 		return s, nil
 	}
-	s, err := l.prepare(query)
+	plain, inserted := addsOne(query)
+	s, err := l.prepare(plain)
 	if err != nil {
 		return nil, err
 	}
+	s.inserted = inserted
 	if len(l.byText) >= maxStatements {
 		for text, old := range l.byText { // any one: texts built by count are the many
 			sqlite3.Xsqlite3_finalize(l.tls, old.handle)
@@ -164,6 +171,15 @@ func (l *lite) kept(query string) (*liteStmt, error) {
 	}
 	l.byText[strings.Clone(query)] = s
 	return s, nil
+}
+
+// addsOne takes RETURNING id off a text that adds a row or does nothing.
+func addsOne(query string) (plain string, yes bool) {
+	plain, returns := strings.CutSuffix(query, " RETURNING id")
+	if !returns || !strings.HasPrefix(strings.TrimLeft(query, " \t\n"), "INSERT INTO") || strings.Contains(query, "DO UPDATE") {
+		return query, false
+	}
+	return plain, true
 }
 
 // bind gives a statement its values. Texts lie in memory until the next bind.
@@ -202,6 +218,9 @@ func (l *lite) bind(s *liteStmt, args []cell) error {
 	return nil
 }
 
+// total is how many rows were changed since the beginning.
+func (l *lite) total() int64 { return int64(sqlite3.Xsqlite3_total_changes(l.tls, l.db)) }
+
 // exec runs a statement to its end and returns how many rows it changed.
 func (l *lite) exec(query string, args []cell) (int64, error) {
 	_, _, changed, err := l.run(query, args)
@@ -234,7 +253,11 @@ func (l *lite) run(query string, args []cell) (n int64, found bool, changed int6
 		err = l.fault(rc)
 	} else {
 		changed = int64(sqlite3.Xsqlite3_changes(l.tls, l.db))
+		if s.inserted && changed > 0 {
+			n, found = sqlite3.Xsqlite3_last_insert_rowid(l.tls, l.db), true
+		}
 	}
+	l.statements.Add(1)
 	sqlite3.Xsqlite3_reset(l.tls, s.handle) // repeats the error that step gave
 	return n, found, changed, err
 }

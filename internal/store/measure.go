@@ -16,6 +16,7 @@ func (db *DB) Measure(ctx context.Context) health.Database {
 	m := health.Database{Engine: db.engine, Open: stats.OpenConnections, Max: stats.MaxOpenConnections}
 	if db.writer != nil { // has a connection of its own
 		m.Open, m.Max = m.Open+1, m.Max+1
+		m.Commits, m.Statements, m.Changed = db.writer.commits.Load(), db.writer.lite.statements.Load(), db.writer.changed.Load()
 	}
 	db.sizes(ctx, &m)
 	return m

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -39,7 +40,8 @@ type writer struct {
 	mu        sync.RWMutex
 	closed    bool // guarded by mu
 	// careful counts down the batches that run apart; the writing goroutine's.
-	careful int
+	careful          int
+	commits, changed atomic.Int64 // for those who measure
 }
 
 // job is one caller's transaction.
@@ -69,10 +71,14 @@ func newWriter(ctx context.Context, path string, pragmas []string, log *slog.Log
 // commit: with one writer nothing can become visible before what has a lower
 // place.
 func (w *writer) place(_ context.Context, n int) (int64, error) {
-	next, found, err := w.lite.number(`UPDATE sequences SET next = next + ? WHERE name = ? RETURNING next`, []cell{whole(n), words(outboxSequence)})
-	if err == nil && !found {
+	changed, err := w.lite.exec(`UPDATE sequences SET next = next + ? WHERE name = ?`, []cell{whole(n), words(outboxSequence)})
+	if err == nil && changed == 0 {
 		err = errNoSequence
 	}
+	if err != nil {
+		return 0, translate("place events", err)
+	}
+	next, _, err := w.lite.number(`SELECT next FROM sequences WHERE name = ?`, []cell{words(outboxSequence)})
 	return next - int64(n), translate("place events", err)
 }
 
@@ -268,6 +274,8 @@ func (w *writer) try(ctx context.Context, batch []*job, results []error, apart b
 	if _, err := w.lite.exec(`COMMIT`, nil); err != nil {
 		return false, w.undo(ctx, unavailable("commit", err))
 	}
+	w.commits.Add(1)
+	w.changed.Store(w.lite.total())
 	return false, nil
 }
 
