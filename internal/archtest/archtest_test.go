@@ -30,10 +30,11 @@ const nouns = "tenant auth station tariff order ledger payment recon command rep
 // package means deciding where it stands.
 var order = []step{
 	{strangers: true, names: "evcs api migrations judge"},
+	{names: "span"},
 	{names: nouns},
 	{names: "event device ocppj"},
 	{names: "charging cashier closing"},
-	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore host httpapi config"},
+	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore host otlp httpapi config"},
 	{names: "daemon"},
 	{names: "client tui cli"},
 	{names: "chargersim/journal chargersim/wire"},
@@ -51,6 +52,7 @@ var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
 	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event webhook",
+	"span": "evcs", "otlp": "",
 	"host": "evcs health", "logstore": "evcs health",
 	"client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",

@@ -23,6 +23,9 @@ const MaxCallback = 64 << 10
 // commit.
 func (t *Till) Callback(ctx context.Context, channel, token string, n payment.Notice) payment.Reply {
 	verdict, err := t.receive(ctx, channel, token, n)
+	if _, ok := t.cfg.Channels[channel]; ok && t.cfg.Heard != nil {
+		t.cfg.Heard(channel, verdict)
+	}
 	if err != nil {
 		t.cfg.Log.WarnContext(ctx, "a callback could not be taken", slog.String("channel", channel), slog.Any("error", err))
 	}

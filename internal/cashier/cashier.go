@@ -90,6 +90,8 @@ type Config struct {
 	Sealer   Sealer
 	// Alarm raises an alert in the transaction of its cause; nil: nobody looks.
 	Alarm func(ctx context.Context, tx Tx, a Alert) error
+	// Heard is told what became of every callback; nil: nobody counts.
+	Heard func(channel string, v payment.Verdict)
 	// CallbackBase is the public address that channels call back; "": none.
 	CallbackBase string
 	// Random is where numbers and secrets come from; nil: the machine's.
@@ -226,7 +228,7 @@ func tellRefund(ctx context.Context, tx Tx, r *payment.Refund) error {
 		Type: evcs.EventRefundStatus, Time: r.UpdatedAt, Tenant: r.Tenant, Order: r.Order,
 		Data: facts(map[string]any{
 			"refundId": r.ID, "refundNo": r.RefundNo, "paymentId": r.Payment, "tradeNo": r.TradeNo, "orderId": r.Order,
-			"refundAmount": json.Number(r.Amount.String()), "refundStatus": r.Status, "statusName": r.Status.String(),
+			"channel": r.Channel, "refundAmount": json.Number(r.Amount.String()), "refundStatus": r.Status, "statusName": r.Status.String(),
 		}),
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/span"
 )
 
 // CommandRequest is something asked of a charger beside start and stop.
@@ -286,7 +287,9 @@ func (e *Engine) send(ctx context.Context, c *command.Command) error {
 	}
 	limit, cancel := context.WithTimeout(ctx, max(c.Deadline.Sub(e.Clock.Now()), time.Second))
 	defer cancel()
+	limit, end := span.Begin(limit, span.Device, string(asked.Kind))
 	answer, err := session.Send(limit, asked)
+	end(err)
 	return e.answered(ctx, who, c.ID, answer, err)
 }
 

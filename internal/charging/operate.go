@@ -10,6 +10,7 @@ import (
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/span"
 	"github.com/evcs/evcs/internal/station"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -42,6 +43,13 @@ var ErrBusy = station.ErrConnectorBusy
 // (2009, 2010). A refusal before that leaves nothing behind. The same session
 // id again is the same order, without a second command.
 func (e *Engine) Start(ctx context.Context, a *evcs.Actor, q StartRequest) (Result, error) {
+	ctx, end := span.Begin(ctx, span.Use, "start")
+	res, err := e.begin(ctx, a, q)
+	end(err)
+	return res, err
+}
+
+func (e *Engine) begin(ctx context.Context, a *evcs.Actor, q StartRequest) (Result, error) {
 	var res Result
 	now := e.Clock.Now()
 	who := place{q.Tenant, q.Charger}
@@ -226,6 +234,13 @@ func (e *Engine) orderNow(ctx context.Context, who place, session string) (*orde
 // it. Offline is 2004, silent 2010; in both the order goes on, and the stop is
 // asked again when the charger returns.
 func (e *Engine) Stop(ctx context.Context, a *evcs.Actor, o *order.Order, reason string, wait time.Duration) (Result, error) {
+	ctx, end := span.Begin(ctx, span.Use, "stop")
+	res, err := e.halt(ctx, a, o, reason, wait)
+	end(err)
+	return res, err
+}
+
+func (e *Engine) halt(ctx context.Context, a *evcs.Actor, o *order.Order, reason string, wait time.Duration) (Result, error) {
 	var res Result
 	var offline error
 	now := e.Clock.Now()

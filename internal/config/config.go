@@ -26,6 +26,7 @@ type Config struct {
 	Debug     Debug     `koanf:"debug"`
 	Device    Device    `koanf:"device"`
 	Logs      Logs      `koanf:"logs"`
+	Telemetry Telemetry `koanf:"telemetry"`
 	Events    Events    `koanf:"events"`
 	CORS      CORS      `koanf:"cors"`
 	RateLimit RateLimit `koanf:"rateLimit"`
@@ -108,6 +109,12 @@ type Logs struct {
 	MaxAge   time.Duration `koanf:"maxAge" doc:"Longest age of kept logs"`
 }
 
+// Telemetry says where traces go.
+type Telemetry struct {
+	OTLPEndpoint  string `koanf:"otlpEndpoint" doc:"Base URL of an OpenTelemetry collector (OTLP over HTTP); empty: no traces"`
+	SamplePercent int    `koanf:"samplePercent" doc:"How many of a hundred requests are traced"`
+}
+
 // Events are the settings of the event stream.
 type Events struct {
 	Retention time.Duration `koanf:"retention" doc:"How long events can be replayed"`
@@ -163,15 +170,16 @@ type Admin struct {
 func Defaults() Config {
 	loopback := []string{"127.0.0.0/8", "::1/128"}
 	return Config{
-		DataDir:  "data",
-		Server:   Server{REST: ":8080", Device: ":8085", TrustedProxy: TrustedProxy{CIDRs: []string{}}},
-		Auth:     Auth{AccessTTL: 2 * time.Hour, RefreshTTL: 7 * 24 * time.Hour, RefreshMax: 30 * 24 * time.Hour},
-		Internal: Internal{AllowCIDR: loopback},
-		Metrics:  Metrics{AllowCIDR: slices.Clone(loopback)},
-		Device:   Device{OfflineAfter: 5 * time.Minute},
-		Logs:     Logs{Level: "info", Format: "text", MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour},
-		Events:   Events{Retention: 72 * time.Hour},
-		CORS:     CORS{Origins: []string{}},
+		DataDir:   "data",
+		Server:    Server{REST: ":8080", Device: ":8085", TrustedProxy: TrustedProxy{CIDRs: []string{}}},
+		Auth:      Auth{AccessTTL: 2 * time.Hour, RefreshTTL: 7 * 24 * time.Hour, RefreshMax: 30 * 24 * time.Hour},
+		Internal:  Internal{AllowCIDR: loopback},
+		Metrics:   Metrics{AllowCIDR: slices.Clone(loopback)},
+		Device:    Device{OfflineAfter: 5 * time.Minute},
+		Logs:      Logs{Level: "info", Format: "text", MaxBytes: 256 << 20, MaxAge: 7 * 24 * time.Hour},
+		Telemetry: Telemetry{SamplePercent: 100},
+		Events:    Events{Retention: 72 * time.Hour},
+		CORS:      CORS{Origins: []string{}},
 		RateLimit: RateLimit{
 			TenantPerSecond: 5000, TenantBurst: 10_000, LoginPerMinute: 30, DevicePerSecond: 100,
 			StartPerSecond: 1000, CallbackPerSecond: 200, ExportPerMinute: 10, StreamsPerTenant: 100,
@@ -232,6 +240,12 @@ func (c Config) Check() error {
 		if d.d <= 0 {
 			fault(d.key, "must be longer than 0")
 		}
+	}
+	if u := c.Telemetry.OTLPEndpoint; u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
+		fault("telemetry.otlpEndpoint", "must begin with http:// or https://")
+	}
+	if n := c.Telemetry.SamplePercent; n < 0 || n > 100 {
+		fault("telemetry.samplePercent", "must be 0 to 100")
 	}
 	if c.Logs.MaxBytes < minLogBytes {
 		fault("logs.maxBytes", "must be at least %d", minLogBytes)

@@ -127,6 +127,7 @@ func follow(ctx context.Context, events <-chan evcs.Event, behind <-chan struct{
 
 // gauges are the figures of the device side.
 func (d *Daemon) gauges(ctx context.Context, p *parts, hub *device.Hub) {
+	d.countGauges(ctx, p)
 	p.metrics.Gauges(
 		httpapi.Gauge{Name: "evcs_charger_connected", Help: "Chargers connected to this node.", Label: "protocol", Read: func() map[string]float64 {
 			by := make(map[string]float64)
@@ -139,7 +140,10 @@ func (d *Daemon) gauges(ctx context.Context, p *parts, hub *device.Hub) {
 			limit, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
 			at, err := d.db.Reader().OutboxAge(limit)
-			if err != nil || at == 0 {
+			if err != nil {
+				return nil // not measured, not zero
+			}
+			if at == 0 {
 				return map[string]float64{"": 0}
 			}
 			return map[string]float64{"": d.opt.Clock.Now().Sub(evcs.FromMillis(at)).Seconds()}

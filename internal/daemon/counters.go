@@ -10,6 +10,7 @@ import (
 	"github.com/evcs/evcs/internal/device"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/payment"
 )
 
 // counting adds to a counter of the metrics.
@@ -18,7 +19,8 @@ type counting func(name string, n float64, labels ...string)
 // counted lists the events that the metrics count.
 func counted(e evcs.Event) bool {
 	switch e.Type {
-	case evcs.EventOrderCreated, evcs.EventOrderStatus, evcs.EventSessionEnded, evcs.EventCommandUpdated:
+	case evcs.EventOrderCreated, evcs.EventOrderStatus, evcs.EventSessionEnded, evcs.EventCommandUpdated,
+		evcs.EventPaymentStatus, evcs.EventRefundStatus, evcs.EventReconFinished:
 		return true
 	}
 	return false
@@ -50,6 +52,8 @@ func count(add counting, e evcs.Event) {
 		if json.Unmarshal(e.Data, &f) == nil {
 			countOrder(add, f)
 		}
+	case evcs.EventPaymentStatus, evcs.EventRefundStatus, evcs.EventReconFinished:
+		countMoney(add, e)
 	case evcs.EventCommandUpdated:
 		var f struct {
 			Type  string        `json:"type"`
@@ -61,6 +65,62 @@ func count(add counting, e evcs.Event) {
 				add("evcs_device_messages_total", 1, "any", "out", "sent")
 			}
 		}
+	}
+}
+
+// countMoney counts decisions: a payment is told of again when it is refunded,
+// which is no payment more.
+func countMoney(add counting, e evcs.Event) {
+	var f struct {
+		Channel      string               `json:"channel"`
+		Status       json.RawMessage      `json:"status"`
+		RefundStatus payment.RefundStatus `json:"refundStatus"`
+		Amount       json.Number          `json:"amount"`
+		Refunded     json.Number          `json:"refundedAmount"`
+	}
+	if json.Unmarshal(e.Data, &f) != nil {
+		return
+	}
+	switch e.Type {
+	case evcs.EventReconFinished:
+		var status string
+		if json.Unmarshal(f.Status, &status) == nil {
+			add("evcs_reconciliation_runs_total", 1, f.Channel, status)
+		}
+	case evcs.EventRefundStatus:
+		switch f.RefundStatus {
+		case payment.RefundSuccess:
+			add("evcs_refund_total", 1, f.Channel, "success")
+		case payment.RefundFailed:
+			add("evcs_refund_total", 1, f.Channel, "failed")
+		case payment.RefundProcessing:
+		}
+	default:
+		countPayment(add, f.Channel, f.Status, f.Amount, f.Refunded)
+	}
+}
+
+func countPayment(add counting, channel string, told json.RawMessage, amount, refunded json.Number) {
+	var status payment.Status
+	if json.Unmarshal(told, &status) != nil {
+		return
+	}
+	switch status {
+	case payment.Success:
+		if back, err := evcs.ParseMoney(refunded.String()); err != nil || back != 0 {
+			return // a refund that failed leaves a payment as it was
+		}
+		paid, err := evcs.ParseMoney(amount.String())
+		if err != nil {
+			return
+		}
+		add("evcs_payment_total", 1, channel, "success")
+		add("evcs_payment_amount_fen_total", float64(paid), channel)
+	case payment.Failed:
+		add("evcs_payment_total", 1, channel, "failed")
+	case payment.Closed:
+		add("evcs_payment_total", 1, channel, "closed")
+	default:
 	}
 }
 

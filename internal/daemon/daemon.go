@@ -19,6 +19,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
@@ -34,6 +36,8 @@ type Options struct {
 	// Notices is where the first password is printed, once.
 	Notices io.Writer
 	Build   Build
+	// Spans is where traces go instead of telemetry.otlpEndpoint; tests only.
+	Spans sdktrace.SpanExporter
 	// Migrate brings the schema of PostgreSQL forward too; without it an old
 	// one is refused. SQLite's always comes forward.
 	Migrate bool
@@ -46,6 +50,7 @@ type Daemon struct {
 	opt      Options
 	db       *store.DB
 	logs     *logstore.Store
+	spans    *sdktrace.TracerProvider // nil: no traces
 	rest     net.Listener
 	device   net.Listener
 	secure   net.Listener // devices over TLS, on a port of its own; nil: none

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -31,6 +32,9 @@ func (d *Daemon) wireMoney(p *parts) error {
 	channels := make(map[string]payment.Channel)
 	p.till = cashier.New(cashier.Config{
 		Clock: d.opt.Clock, Log: d.log(health.Payment, "cashier"), Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
+		Heard: func(channel string, v payment.Verdict) {
+			p.metrics.Add("evcs_callback_total", 1, channel, strings.ToLower(v.String()))
+		},
 		Payments: d.db.Reader().Payments(), Orders: d.db.Reader().Orders(),
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })

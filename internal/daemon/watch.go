@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,17 @@ type served struct {
 func (s served) Served(one health.Served) {
 	s.metrics.Served(one)
 	s.requests.Record(one)
+	if slices.Contains(identityRefusals(), one.Refused) {
+		s.metrics.Add("evcs_auth_failures_total", 1, one.Refused.Name())
+	}
+}
+
+// identityRefusals are the codes that say that a credential was not accepted.
+func identityRefusals() []evcs.Code {
+	return []evcs.Code{
+		evcs.CodeBadCredentials, evcs.CodeAccountLocked, evcs.CodeUnauthenticated, evcs.CodeTokenExpired, evcs.CodeAccountDisabled, evcs.CodeRefreshTokenInvalid,
+		evcs.CodeTenantDisabled, evcs.CodeTenantExpired,
+	}
 }
 
 // wireWatch makes what watches this node and shows all of them.

@@ -82,7 +82,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 		{name: "requests", limit: 20 * time.Second, parts: []part{{"REST listener", d.serveHTTP(d.rest, rest, d.restTLS(), 15*time.Second)}}},
 		{name: "devices", limit: 30 * time.Second, parts: append(p.devices, d.deviceListeners(deviceHandler)...)},
 		{name: "work", limit: 30 * time.Second, parts: append(p.work, part{"jobs", p.runner.Run})},
-		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}, {"log store", d.logs.Run}}},
+		{name: "relay", limit: 10 * time.Second, parts: []part{{"event relay", p.relay.Run}, {"log store", d.logs.Run}, {"traces", d.runSpans}}},
 	}
 	return nil
 }
@@ -177,7 +177,7 @@ func (d *Daemon) restHandler(p *parts) (*httpapi.Server, error) {
 	}
 	return httpapi.New(httpapi.Config{
 		Clock: d.opt.Clock, Log: d.log(health.Gateway, "http"), Guard: p.guard, Tree: tree{d.db}, Crossings: p.crossings, Exceeded: d.exceeded(),
-		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: served{p.metrics, p.requests}, Version: d.opt.Build.Version,
+		Replays: d.db.Idempotency(d.opt.Clock, d.node()), Meter: served{p.metrics, p.requests}, Tracer: d.tracer(), Version: d.opt.Build.Version,
 		InternalToken: cfg.Internal.Token, InternalCIDR: internal, ProxyCIDR: proxies, ProxySecret: cfg.Server.TrustedProxy.Secret,
 		MetricsCIDR: metrics, Limits: apiLimits(cfg.RateLimit), CORSOrigins: cfg.CORS.Origins, Parts: p.api,
 	}), nil

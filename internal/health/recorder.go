@@ -18,6 +18,8 @@ type Served struct {
 	// Untimed requests are counted only: streams, and answers that the caller
 	// asked to be delayed.
 	Untimed bool
+	// Refused is the error code of a failure; 0 for a success.
+	Refused evcs.Code
 }
 
 // Minute is what happened at one endpoint in one minute, or in several merged.

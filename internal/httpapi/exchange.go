@@ -20,6 +20,11 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
 )
@@ -46,7 +51,20 @@ type exchange struct {
 	status        *statusWriter
 	code          evcs.Code
 	cause         error
-	delayed       bool // the caller asked to wait
+	delayed       bool       // the caller asked to wait
+	span          trace.Span // nil: not traced
+}
+
+// endSpan ends the request's span with its status.
+func (x *exchange) endSpan() {
+	if x.span == nil {
+		return
+	}
+	x.span.SetAttributes(attribute.Int("http.response.status_code", x.status.code()))
+	if x.status.code() >= http.StatusInternalServerError {
+		x.span.SetStatus(codes.Error, x.code.Name())
+	}
+	x.span.End()
 }
 
 // streamed reports whether an answer of this media type lasts as long as its
@@ -106,6 +124,12 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, d *declared) (*ex
 	h.Set("X-Request-Id", x.trace)
 	h.Set("Content-Language", languageTag(x.english))
 	ctx := context.WithValue(evcs.WithTrace(r.Context(), x.trace), exchangeKey{}, x)
+	if s.cfg.Tracer != nil && d != nil {
+		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx, x.span = s.cfg.Tracer.Start(ctx, d.Method+" "+d.Path, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attribute.String("http.request.method", d.Method), attribute.String("http.route", d.Path), attribute.String("evcs.trace_id", x.trace),
+		))
+	}
 	x.r = r.WithContext(ctx)
 	return x, x.r
 }
@@ -124,6 +148,7 @@ func (x *exchange) end(begun time.Time) {
 		}
 	}
 	took := evcs.Monotonic().Sub(begun)
+	x.endSpan()
 	attrs := []slog.Attr{
 		slog.String("method", x.r.Method), slog.String("path", x.path), slog.Int("status", x.status.code()),
 		slog.Duration("took", took), slog.String("address", x.address),
@@ -145,7 +170,7 @@ func (x *exchange) end(begun time.Time) {
 	if m := x.s.cfg.Meter; m != nil && x.op != nil {
 		m.Served(health.Served{
 			Endpoint: x.op.Path, Method: x.op.Method, Status: x.status.code(), Took: took,
-			Untimed: x.delayed || streamed(x.op.Content),
+			Untimed: x.delayed || streamed(x.op.Content), Refused: x.code,
 		})
 	}
 }

@@ -30,25 +30,29 @@ func NewMetrics() *Metrics {
 	for _, c := range []struct {
 		name, help string
 		labels     []string
+		known      [][]string
 	}{
-		{"evcs_order_created_total", "Orders created.", nil},
-		{"evcs_order_start_failed_total", "Starts that failed.", []string{"reason"}},
-		{"evcs_order_stopped_total", "Sessions ended.", nil},
-		{"evcs_order_held_total", "Orders held for review.", []string{"anomaly"}},
-		{"evcs_device_messages_total", "Messages of chargers.", []string{"protocol", "direction", "result"}},
-		{"evcs_command_total", "Commands by type and state.", []string{"type", "state"}},
-		{"evcs_payment_total", "Payments by channel and result.", []string{"channel", "result"}},
-		{"evcs_payment_amount_fen_total", "Paid amounts in fen.", []string{"channel"}},
-		{"evcs_refund_total", "Refunds by channel and result.", []string{"channel", "result"}},
-		{"evcs_callback_total", "Payment callbacks.", []string{"channel", "result"}},
-		{"evcs_reconciliation_runs_total", "Reconciliation runs.", []string{"channel", "status"}},
-		{"evcs_auth_failures_total", "Refused credentials.", []string{"reason"}},
+		{"evcs_order_created_total", "Orders created.", nil, nil},
+		{"evcs_order_start_failed_total", "Starts that failed.", []string{"reason"}, [][]string{{"START_REJECTED"}, {"START_TIMEOUT"}, {"START_FAILED"}}},
+		{"evcs_order_stopped_total", "Sessions ended.", nil, nil},
+		{"evcs_order_held_total", "Orders held for review.", []string{"anomaly"}, [][]string{{"ENERGY_IMPLAUSIBLE"}}},
+		{"evcs_device_messages_total", "Messages of chargers.", []string{"protocol", "direction", "result"}, [][]string{{"OCPP16", "in", "ok"}, {"CLOUDCHARGE", "in", "ok"}}},
+		{"evcs_command_total", "Commands by type and state.", []string{"type", "state"}, [][]string{{"START", "COMPLETED"}, {"STOP", "COMPLETED"}}},
+		{"evcs_payment_total", "Payments by channel and result.", []string{"channel", "result"}, [][]string{{"sandbox", "success"}, {"sandbox", "failed"}}},
+		{"evcs_payment_amount_fen_total", "Paid amounts in fen.", []string{"channel"}, [][]string{{"sandbox"}}},
+		{"evcs_refund_total", "Refunds by channel and result.", []string{"channel", "result"}, [][]string{{"sandbox", "success"}, {"sandbox", "failed"}}},
+		{"evcs_callback_total", "Payment callbacks.", []string{"channel", "result"}, [][]string{{"sandbox", "done"}, {"sandbox", "forged"}, {"sandbox", "rejected"}}},
+		{"evcs_reconciliation_runs_total", "Reconciliation runs.", []string{"channel", "status"}, [][]string{{"sandbox", "FAILED"}}},
+		{"evcs_auth_failures_total", "Refused credentials.", []string{"reason"}, [][]string{{"BAD_CREDENTIALS"}}},
 	} {
 		counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: c.name, Help: c.help}, c.labels)
 		m.counters[c.name] = counter
 		m.registry.MustRegister(counter)
 		if len(c.labels) == 0 {
 			counter.WithLabelValues().Add(0)
+		}
+		for _, labels := range c.known {
+			counter.WithLabelValues(labels...).Add(0) // a rate needs a beginning
 		}
 	}
 	return m

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gorilla/mux"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
@@ -71,7 +72,9 @@ type Config struct {
 	Exceeded func(ctx context.Context, refusal error)
 	Replays  Replays
 	Meter    Meter
-	Version  string
+	// Tracer makes a span for each request of an operation; nil: none.
+	Tracer  trace.Tracer
+	Version string
 	// Internal guards /internal (§17.1); an empty token closes it.
 	InternalToken string
 	InternalCIDR  []netip.Prefix

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/span"
 )
 
 // The tables whose rows are only added. Their rows gather in the transaction
@@ -208,7 +209,9 @@ type direct interface {
 }
 
 // execCells is exec for cells.
-func (q querier) execCells(ctx context.Context, what, query string, args []cell) (int64, error) {
+func (q querier) execCells(ctx context.Context, what, query string, args []cell) (n int64, err error) {
+	ctx, end := span.Begin(ctx, span.SQL, what)
+	defer func() { end(err) }()
 	if d, ok := q.c.(direct); ok {
 		n, err := d.execCells(ctx, query, args)
 		return n, translate(what, err)
@@ -221,7 +224,7 @@ func (q querier) execCells(ctx context.Context, what, query string, args []cell)
 	if err != nil {
 		return 0, translate(what, err)
 	}
-	n, err := res.RowsAffected()
+	n, err = res.RowsAffected()
 	return n, translate(what, err)
 }
 
@@ -239,7 +242,9 @@ func (q querier) number(ctx context.Context, what string, missing error, query s
 		return 0, err
 	}
 	if d, ok := q.c.(direct); ok {
+		ctx, end := span.Begin(ctx, span.SQL, what)
 		n, found, err := d.numberCells(ctx, query, args)
+		end(err)
 		if err != nil {
 			return 0, translate(what, err)
 		}

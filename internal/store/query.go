@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/span"
 )
 
 // conn is what runs SQL: a pool, a transaction, or cached statements over one.
@@ -34,7 +35,9 @@ func (q querier) text(query string) string {
 }
 
 // exec runs a statement and returns how many rows it touched.
-func (q querier) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
+func (q querier) exec(ctx context.Context, what, query string, args ...any) (n int64, err error) {
+	ctx, end := span.Begin(ctx, span.SQL, what)
+	defer func() { end(err) }()
 	if err := q.settle(ctx, query); err != nil {
 		return 0, err
 	}
@@ -42,7 +45,7 @@ func (q querier) exec(ctx context.Context, what, query string, args ...any) (int
 	if err != nil {
 		return 0, translate(what, err)
 	}
-	n, err := res.RowsAffected()
+	n, err = res.RowsAffected()
 	return n, translate(what, err)
 }
 
@@ -83,7 +86,9 @@ func (q querier) one(ctx context.Context, what string, missing error, dest []any
 }
 
 // each calls scan for every row.
-func (q querier) each(ctx context.Context, what string, scan func(*sql.Rows) error, query string, args ...any) error {
+func (q querier) each(ctx context.Context, what string, scan func(*sql.Rows) error, query string, args ...any) (err error) {
+	ctx, end := span.Begin(ctx, span.SQL, what)
+	defer func() { end(err) }()
 	if err := q.settle(ctx, query); err != nil {
 		return err
 	}

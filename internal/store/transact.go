@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/span"
 )
 
 // attempts is how often Transact runs a function whose rows had moved on.
@@ -29,7 +30,9 @@ func (db *DB) Gather(ctx context.Context, fn func(*Tx) error) error {
 	return db.transact(ctx, false, fn)
 }
 
-func (db *DB) transact(ctx context.Context, urgent bool, fn func(*Tx) error) error {
+func (db *DB) transact(ctx context.Context, urgent bool, fn func(*Tx) error) (err error) {
+	ctx, end := span.Begin(ctx, span.SQL, "transaction")
+	defer func() { end(err) }()
 	for attempt := 1; ; attempt++ {
 		emitted := false
 		counted := func(tx *Tx) error {
