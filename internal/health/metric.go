@@ -229,8 +229,7 @@ func ratio(bad, tried int64) (Figure, bool, error) {
 func (f Figures) trade(ctx context.Context, m Metric, scope evcs.Scope) (Figure, bool, error) {
 	now := f.Clock.Now()
 	count := func(n int64) (Figure, bool, error) { return Figure{n * perMille, 1}, true, nil }
-	switch m {
-	case OrdersActive, OrdersHeld, SessionsOrphaned, DifferencesOpen:
+	if slices.Contains([]Metric{OrdersActive, OrdersHeld, SessionsOrphaned, DifferencesOpen}, m) {
 		b, err := f.Trade.Business(ctx, scope, now.Add(-lately), now)
 		if err != nil {
 			return Figure{}, false, err

@@ -364,6 +364,13 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	x.answer(x.fail(r.Context(), errNoRoute))
 }
 
+// hidden answers for a path that exists, but not for this caller.
+func (s *Server) hidden(w http.ResponseWriter, r *http.Request) {
+	x, r := s.begin(w, r, nil)
+	defer x.end(evcs.Monotonic())
+	x.answer(x.fail(r.Context(), errNoRoute))
+}
+
 // statusWriter remembers the status that went out.
 type statusWriter struct {
 	http.ResponseWriter

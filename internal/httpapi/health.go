@@ -46,7 +46,7 @@ func (s *Server) guardMetrics(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		s.notFound(w, r)
+		s.hidden(w, r)
 	})
 }
 

@@ -137,7 +137,7 @@ func (l Logs) search(ctx context.Context, a *evcs.Actor, in *searchFilter) (*api
 	case !q.From.Before(q.To):
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "endTime", Message: "must be after startTime"})
 	case q.To.Sub(q.From) > logsSpan:
-		return nil, evcs.Invalid(evcs.FieldFault{Field: "endTime", Message: "must be at most 7 days after startTime"})
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "endTime", Message: "is more than 7 days after startTime"})
 	}
 	req, err := in.request()
 	if err != nil {

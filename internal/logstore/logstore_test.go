@@ -164,7 +164,7 @@ func TestBoundedInAge(t *testing.T) {
 		log := logOf(s)
 		for i := range 20 {
 			log.Info(fmt.Sprint("hour ", i)) //nolint:sloglint // numbered on purpose
-			time.Sleep(time.Hour)            //nolint:forbidigo // the bubble's clock
+			time.Sleep(time.Hour)
 		}
 		f := find(t, s, anything, health.LogPlace{N: 100, OldestFirst: true})
 		if n := len(f.Lines); n < 8 || n > 11 || f.Lines[0].Message == "hour 0" {
@@ -262,10 +262,10 @@ func TestMasking(t *testing.T) {
 		"hunter2hunter2", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "evcs_9f2c6a10b7d84e51", "13812345678", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
 		"dXNlcjpwYXNzd29yZA==", "3045022100ab", "2088102177846880",
 	}
-	log.With(slog.String("password", secrets[0])).Error("refused "+secrets[1],
+	log.With(slog.String("password", secrets[0])).Error("refused "+secrets[1], //nolint:sloglint // what must not be done is tried
 		slog.String("api_key", secrets[2]), slog.String("contact", "call "+secrets[3]), slog.Int64("phone", 13812345678),
 		slog.Any("error", errors.New(`post: {"openid":"`+secrets[4]+`","sign":"`+secrets[6]+`"}`)),
-		slog.Group("request", slog.String("header", "Basic "+secrets[5]), slog.String("Signature", secrets[6]), slog.String("url", "postgres://u:"+secrets[0]+"@h/db")),
+		slog.Group("request", slog.String("header", "Basic "+secrets[5]), slog.String("signature", secrets[6]), slog.String("url", "postgres://u:"+secrets[0]+"@h/db")),
 		slog.Any("body", map[string]any{"token": secrets[1], "buyer_id": secrets[7]}), slog.String("note", "signature="+secrets[6]+"&secret="+secrets[0]),
 		slog.String("order_no", "ORD-20260210000018"), slog.Int64("at", 1760000000000), slog.String("device", "CP-13900000001-A"))
 	line := find(t, s, anything, health.LogPlace{N: 1}).Lines[0].Line

@@ -136,7 +136,7 @@ func wireOf(s sdktrace.ReadOnlySpan) wire {
 func attributes(list []attribute.KeyValue) []keyValue {
 	out := make([]keyValue, len(list))
 	for i, a := range list {
-		value := map[string]any{"stringValue": a.Value.Emit()}
+		value := map[string]any{"stringValue": a.Value.String()}
 		if a.Value.Type() == attribute.INT64 {
 			value = map[string]any{"intValue": strconv.FormatInt(a.Value.AsInt64(), 10)}
 		}

@@ -56,7 +56,7 @@ func TestExport(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	status = http.StatusServiceUnavailable
-	spans := []sdktrace.ReadOnlySpan{child.(sdktrace.ReadOnlySpan)} //nolint:errcheck,forcetypeassert // the SDK's own
+	spans := []sdktrace.ReadOnlySpan{child.(sdktrace.ReadOnlySpan)} //nolint:forcetypeassert // the SDK's own
 	if err := e.ExportSpans(t.Context(), spans); err == nil {
 		t.Error("a refusal was taken for success")
 	}
