@@ -28,6 +28,18 @@ type Reading struct {
 	Note  string // names the target for people
 }
 
+// DaysUntil is how many days are left until a moment, negative after it, in
+// thousandths rounded up: a rule on 30 days does not hold before 30 days.
+func DaysUntil(at, now time.Time) evcs.Milli {
+	const perThousandth = 24 * 3600 // milliseconds
+	ms := at.Sub(now).Milliseconds()
+	days := ms / perThousandth
+	if ms > days*perThousandth {
+		days++
+	}
+	return evcs.Milli(days)
+}
+
 // Gauges reads metrics. What cannot be measured here gives no reading.
 type Gauges interface {
 	Read(ctx context.Context, metric string, now time.Time) ([]Reading, error)
@@ -157,8 +169,14 @@ func (w *Watch) judge(ctx context.Context, r rules, lease bool, now time.Time) j
 		j.metrics[m.Name] = true
 		for _, x := range readings {
 			for _, s := range r.on(m.Name, x.Tenant) {
-				if s.covers(x) {
-					j.verdicts[key{x.Tenant, s.rule, x.Target}] = verdict{s, x, s.level(x)}
+				if !s.covers(x) {
+					continue
+				}
+				// Of several readings of one target, as of certificates of one name, the
+				// worst counts.
+				k, v := key{x.Tenant, s.rule, x.Target}, verdict{s, x, s.level(x)}
+				if known, ok := j.verdicts[k]; !ok || known.level < v.level {
+					j.verdicts[k] = v
 				}
 			}
 		}

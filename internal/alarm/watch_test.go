@@ -54,11 +54,13 @@ type bench struct {
 	db    *store.DB
 	clock *clock
 	dials *dials
+
+	serial int
 }
 
 func newBench(t *testing.T, db *store.DB) *bench {
 	t.Helper()
-	return &bench{t, db, noon(), &dials{make(map[string][]alarm.Reading), make(map[string]bool)}}
+	return &bench{t: t, db: db, clock: noon(), dials: &dials{make(map[string][]alarm.Reading), make(map[string]bool)}}
 }
 
 func (b *bench) watch(node string) *alarm.Watch {

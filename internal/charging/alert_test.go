@@ -1,6 +1,7 @@
 package charging_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,38 @@ func TestOfflineRaisesAndCures(t *testing.T) {
 		y.connect(nil)
 		if y.alert(alarm.ChargerOffline, target) != nil {
 			y.t.Error("heard again, the alert is open")
+		}
+	})
+}
+
+func TestOfflineWithoutASessionIsLess(t *testing.T) {
+	each(t, func(y *yard) {
+		target := alarm.OfCharger(y.id.Charger)
+		y.disconnect(y.connect(nil))
+		y.round(61 * time.Second)
+		a := y.alert(alarm.ChargerOffline, target)
+		if a == nil || a.Severity != alarm.Medium || a.Charger != y.id.Charger {
+			y.t.Fatalf("%+v", a)
+		}
+		y.round(time.Hour)
+		if again := y.alert(alarm.ChargerOffline, target); again == nil || again.ID != a.ID || again.Occurrences != 1 {
+			y.t.Errorf("an hour later: %+v", again)
+		}
+	})
+}
+
+func TestTwoAddressesInTurnAreFlapping(t *testing.T) {
+	each(t, func(y *yard) {
+		target := alarm.OfCharger(y.id.Charger)
+		for i, host := range []string{"192.0.2.1:9", "192.0.2.1:8", "192.0.2.2:9", "192.0.2.1:9"} {
+			if y.alert(alarm.DeviceFlapping, target) != nil {
+				y.t.Fatalf("raised after %d connections", i)
+			}
+			y.join(&socket{id: y.id, host: host})
+			y.clock.add(10 * time.Second)
+		}
+		if a := y.alert(alarm.DeviceFlapping, target); a == nil || !strings.Contains(a.Message, "192.0.2.2, 192.0.2.1") {
+			y.t.Errorf("%+v", a)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package charging_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ func (c *clock) add(d time.Duration) {
 // socket is a charger's connection whose answers the test decides.
 type socket struct {
 	id     device.Identity
+	host   string // "": 192.0.2.1
 	answer func(device.Command) (device.Answer, error)
 	mu     sync.Mutex
 	asked  []device.Command
@@ -49,7 +51,7 @@ type socket struct {
 
 func (s *socket) Identity() device.Identity { return s.id }
 func (s *socket) Info() device.Info {
-	return device.Info{Protocol: device.OCPP16, Address: "192.0.2.1"}
+	return device.Info{Protocol: device.OCPP16, Address: cmp.Or(s.host, "192.0.2.1")}
 }
 
 func (s *socket) Close(string) {
@@ -238,7 +240,12 @@ func (y *yard) disconnect(s *socket) {
 
 func (y *yard) connect(answer func(device.Command) (device.Answer, error)) *socket {
 	y.t.Helper()
-	s := &socket{id: y.id, answer: answer}
+	return y.join(&socket{id: y.id, answer: answer})
+}
+
+// join connects the charger by a socket.
+func (y *yard) join(s *socket) *socket {
+	y.t.Helper()
 	if old := y.engine.Hub.Put(s); old != nil { // as a protocol does
 		old.Close("replaced by a newer connection")
 	}

@@ -136,6 +136,50 @@ func (s *shop) alert(t *testing.T, rule alarm.Rule, kind string, id int64, want 
 	})
 }
 
+// TestDifferencesAreTold: amounts that differ at once, others when they have
+// been open for more than a day, and what is settled no more.
+func TestDifferencesAreTold(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		for range 4 {
+			s.sell()
+		}
+		s.faults(first, sandboxpay.Faults{Amount: 1, Extra: 1})
+		s.clock.set(at(second, 11))
+		b := s.run(first)
+		var odd, extra recon.Difference
+		for _, d := range s.differences(b) {
+			switch d.Kind {
+			case recon.AmountMismatch:
+				odd = d
+			case recon.ChannelOnly:
+				extra = d
+			default:
+				t.Errorf("%+v", d)
+			}
+		}
+		told := func(when string, d recon.Difference, want bool) {
+			t.Helper()
+			if _, err := s.closer.Daily(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(when)
+			s.alert(t, alarm.ReconciliationDifference, "DIFFERENCE", int64(d.ID), want)
+		}
+		told("at once", odd, true)
+		told("at once", extra, false)
+		s.clock.set(at(third, 11).Add(-time.Second))
+		told("within a day", extra, false)
+		s.clock.set(at(third, 11).Add(time.Second))
+		told("after a day", extra, true)
+		s.settle(odd, recon.WriteOff)
+		told("settled", odd, false)
+		told("not settled", extra, true)
+		s.settle(extra, recon.WriteOff)
+		told("settled", extra, false)
+	})
+}
+
 // TestNoStatementIsAFailure is the difference to systems that call a missing
 // statement a day without differences.
 func TestNoStatementIsAFailure(t *testing.T) {
@@ -154,6 +198,7 @@ func TestNoStatementIsAFailure(t *testing.T) {
 		if n, err := s.closer.Daily(t.Context()); n != 0 || err != nil {
 			t.Errorf("tried again at once: %d %v", n, err)
 		}
+		s.alert(t, alarm.ReconciliationFailed, "BATCH", int64(b.ID), false)
 		s.clock.set(at(second, 14))
 		if n, err := s.closer.Daily(t.Context()); n != 1 || err != nil {
 			t.Errorf("the last try: %d %v", n, err)

@@ -258,9 +258,8 @@ func (g gauges) services(ctx context.Context, now time.Time) []alarm.Reading {
 func (g gauges) certificates(now time.Time) []alarm.Reading {
 	var list []alarm.Reading
 	for _, c := range g.d.Certificates() {
-		days := c.Until.Sub(now).Milliseconds() / (24 * 3600)
 		list = append(list, alarm.Reading{
-			Target: alarm.Target{Type: "CERTIFICATE", ID: c.Purpose + " " + c.Subject}, Label: c.Purpose, Value: evcs.Milli(days),
+			Target: alarm.Target{Type: "CERTIFICATE", ID: c.Purpose + " " + c.Subject}, Label: c.Purpose, Value: alarm.DaysUntil(c.Until, now),
 			Note: c.File + ": " + c.Subject + " " + c.Until.Format(time.RFC3339),
 		})
 	}

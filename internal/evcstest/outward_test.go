@@ -128,7 +128,17 @@ func TestAlertIsToldAndEnded(t *testing.T) {
 	if receiver.find(func(m map[string]any) bool { return m["test"] == true }) == nil {
 		t.Fatal("the test did not arrive, or at another address")
 	}
-	for range 3 {
+	found := func() (n int) {
+		var page struct {
+			Total int `json:"total"`
+		}
+		d.Admin().OK(t, http.MethodGet, "/api/monitoring/alerts?alertType=LoginLockout", nil).Into(t, &page)
+		return page.Total
+	}
+	for lockouts := range 3 {
+		if n := found(); n != 0 {
+			t.Errorf("%d alerts after %d lockouts", n, lockouts)
+		}
 		for range 5 {
 			d.Anyone().Call(t, http.MethodPost, "/api/auth/login", map[string]any{"identifier": "bo@tenant1", "password": "wrong"})
 		}

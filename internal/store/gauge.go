@@ -229,15 +229,14 @@ func (s Gauges) quotas(ctx context.Context) ([]alarm.Reading, error) {
 	return list, nil
 }
 
-// daysLeft are the days until tenants expire, rounded down.
+// daysLeft are the days until tenants expire.
 func (s Gauges) daysLeft(ctx context.Context, now time.Time) ([]alarm.Reading, error) {
 	var list []alarm.Reading
 	err := s.q.each(ctx, "read expiry", func(rows *sql.Rows) error {
 		var r alarm.Reading
 		var at int64
 		err := rows.Scan(&r.Tenant, &at)
-		left := evcs.FromMillis(at).Sub(now)
-		r.Target, r.Value = alarm.OfTenant(r.Tenant), evcs.Milli(left.Milliseconds()/(24*3600))
+		r.Target, r.Value = alarm.OfTenant(r.Tenant), alarm.DaysUntil(evcs.FromMillis(at), now)
 		r.Note = evcs.FromMillis(at).Format(time.RFC3339)
 		list = append(list, r)
 		return err
