@@ -73,8 +73,13 @@ func TestATenantThatExpires(t *testing.T) {
 			pass time.Duration
 			want alarm.Severity
 		}{
-			{0, ""}, {days - time.Millisecond, ""}, {slow, alarm.Low}, {23*days - slow, alarm.Low}, {slow, alarm.Medium},
-			{6*days - slow, alarm.Medium}, {slow, alarm.High},
+			{0, ""},
+			{days - time.Millisecond, ""},
+			{slow, alarm.Low},
+			{23*days - slow, alarm.Low},
+			{slow, alarm.Medium},
+			{6*days - slow, alarm.Medium},
+			{slow, alarm.High},
 		} {
 			b.clock.pass(step.pass)
 			b.evaluate(w)

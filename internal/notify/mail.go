@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 
 	"github.com/wneessen/go-mail"
 )
@@ -40,7 +41,9 @@ func (m *Mailer) send(ctx context.Context, to []string, subject, text string) er
 	message.SetMessageID()
 	message.SetBulk()
 	message.SetBodyString(mail.TypeTextPlain, text)
-	options := []mail.Option{mail.WithPort(m.server.Port), mail.WithTimeout(patience)}
+	limit, cancel := context.WithTimeout(ctx, 3*patience)
+	defer cancel()
+	options := []mail.Option{mail.WithPort(m.server.Port), mail.WithTimeout(patience), mail.WithDialContextFunc(m.dial(limit))}
 	switch m.server.Security {
 	case "tls":
 		options = append(options, mail.WithSSL())
@@ -59,10 +62,29 @@ func (m *Mailer) send(ctx context.Context, to []string, subject, text string) er
 	if err != nil {
 		return fmt.Errorf("mail server: %w", err)
 	}
-	limit, cancel := context.WithTimeout(ctx, 3*patience)
-	defer cancel()
 	if err := client.DialAndSendWithContext(limit, message); err != nil {
 		return fmt.Errorf("send mail: %w", err)
 	}
 	return nil
+}
+
+// dial makes connections that end with ctx: the library leaves one open that
+// fails before the mail, and waits for ever on a server that says nothing.
+func (m *Mailer) dial(ctx context.Context) mail.DialContextFunc {
+	return func(limit context.Context, network, address string) (net.Conn, error) {
+		plain := new(net.Dialer)
+		dial := plain.DialContext
+		if m.server.Security == "tls" {
+			trust := m.server.Trust
+			if trust == nil {
+				trust = &tls.Config{ServerName: m.server.Host, MinVersion: tls.VersionTLS12}
+			}
+			dial = (&tls.Dialer{NetDialer: plain, Config: trust}).DialContext
+		}
+		c, err := dial(limit, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { _ = c.Close() }) // or closed before
+		}
+		return c, err
+	}
 }

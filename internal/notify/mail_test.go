@@ -2,6 +2,7 @@ package notify
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -29,6 +30,8 @@ type post struct {
 	t      *testing.T
 	listen net.Listener
 	cert   *tls.Certificate // nil: STARTTLS is not offered
+	tls    bool             // from the first byte
+	mute   chan struct{}    // not nil: it says nothing, and tells when it was called
 	login  string           // "user\x00password" that is taken; "": nobody signs in
 
 	mu     sync.Mutex
@@ -77,7 +80,15 @@ func openPost(t *testing.T, p *post) (host string, port int) {
 // serve speaks SMTP as far as a sender needs it.
 func (p *post) serve(c net.Conn) {
 	defer func() { _ = c.Close() }() // the other side may have gone
-	var l letter
+	l := letter{secure: p.tls}
+	if p.tls {
+		c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*p.cert}, MinVersion: tls.VersionTLS12})
+	}
+	if p.mute != nil {
+		close(p.mute)
+		_, _ = io.Copy(io.Discard, c) // until the caller hangs up
+		return
+	}
 	r := bufio.NewReader(c)
 	say := func(format string, args ...any) bool {
 		_, err := fmt.Fprintf(c, format+"\r\n", args...)
@@ -180,7 +191,7 @@ func (l letter) read(t *testing.T) (subject string, header mail.Header, body str
 	if subject, err = new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject")); err != nil {
 		t.Fatal(err)
 	}
-	var content io.Reader = m.Body
+	content := m.Body
 	switch m.Header.Get("Content-Transfer-Encoding") {
 	case "quoted-printable":
 		content = quotedprintable.NewReader(m.Body)
@@ -319,6 +330,14 @@ func TestMailOverTLSWithSignIn(t *testing.T) {
 			t.Errorf("%s: sent %+v", what, got)
 		}
 	}
+	whole := &post{cert: cert, tls: true, login: p.login}
+	_, port = openPost(t, whole)
+	if err := send(func(s *MailServer) { s.Port, s.Security = port, "tls" }); err != nil {
+		t.Errorf("TLS from the first byte: %v", err)
+	}
+	if got := whole.take(); len(got) != 1 || !got[0].secure || !got[0].known {
+		t.Errorf("TLS from the first byte: %+v", got)
+	}
 	plain := new(post)
 	server.Host, server.Port = openPost(t, plain)
 	if err := send(func(*MailServer) {}); err == nil || len(plain.take()) != 0 {
@@ -341,5 +360,21 @@ func TestMailThatIsRefused(t *testing.T) {
 	p.answer("")
 	if _, err := c.Send(t.Context(), byMail(false, item(alarm.Raised))); err != nil || len(p.take()) != 1 {
 		t.Errorf("later: %v", err)
+	}
+}
+
+// A server that says nothing is left when its time is over.
+func TestMailServerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	p := &post{mute: make(chan struct{})}
+	host, port := openPost(t, p)
+	c := Crier{Mail: NewMailer(MailServer{Host: host, Port: port, From: "evcs@example.com", Security: "none"})}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-p.mute
+		cancel()
+	}()
+	if _, err := c.Send(ctx, byMail(true, item(alarm.Raised))); err == nil {
+		t.Error("a mail was sent to nobody")
 	}
 }
