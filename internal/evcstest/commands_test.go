@@ -12,6 +12,7 @@ import (
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/evcstest"
+	"github.com/evcs/evcs/internal/judge"
 )
 
 // wire is a charge point of raw frames: what it says and what it answers to
@@ -300,7 +301,9 @@ func TestCommandsThatAreRefused(t *testing.T) {
 		{"type": "RESET", "params": []int{1}},
 		{"type": "RESET", "wait": 121},
 	} {
-		refused(t, y.ask(t, body), http.StatusBadRequest, evcs.CodeValidationFailed, nil)
+		wrong := *y
+		wrong.by = y.by.As(judge.Unseen) // params may be any object
+		refused(t, wrong.ask(t, body), http.StatusBadRequest, evcs.CodeValidationFailed, nil)
 	}
 	refused(t, y.ask(t, map[string]any{"type": "UNLOCK", "connectorNo": 2}), 0, evcs.CodeConnectorNotFound, nil)
 	refused(t, y.by.Call(t, http.MethodGet, "/api/command/999", nil), 0, evcs.CodeCommandNotFound, nil)

@@ -42,7 +42,8 @@ var errNotSimulated = evcs.NewError(evcs.CodeNotSimulated, "the charger is not s
 func (p Debug) register(s *Server) {
 	op := func(id, method, path, summary string, errors ...evcs.Code) operation {
 		return operation{
-			ID: id, Method: method, Path: "/debug/protocol/" + path, Group: "debug", Permission: "protocol:debug", Summary: summary, Errors: errors,
+			ID: id, Method: method, Path: "/debug/protocol/" + path, Group: "debug", Permission: "protocol:debug", Summary: summary,
+			Errors: append(errors, evcs.CodeRouteNotFound), // unless the settings open it
 		}
 	}
 	simulate := func(id, path, summary string, errors ...evcs.Code) operation {
