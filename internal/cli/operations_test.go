@@ -33,7 +33,7 @@ var withoutCommand = map[string]string{
 }
 
 // operation is one of the document.
-type operation struct{ id, method, path string }
+type operation struct{ id, method, path, template string }
 
 // alias reports whether the operation is another path of one that has a
 // command: the forms /page, /list and /api/v1 of the contract.
@@ -59,15 +59,15 @@ func readDocument(t *testing.T) []operation {
 	}
 	defer file.Close()
 	var all []operation
-	var path, method string
+	var path, template, method string
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		line := lines.Text()
 		if m := documentPath.FindStringSubmatch(line); m != nil {
-			path = parameter.ReplaceAllString(m[1], "%s")
+			template, path = m[1], parameter.ReplaceAllString(m[1], "%s")
 		} else if m := documentMethod.FindStringSubmatch(line); m != nil {
 			method = strings.ToUpper(m[1])
 		} else if m := documentID.FindStringSubmatch(line); m != nil {
-			all = append(all, operation{m[1], method, path})
+			all = append(all, operation{m[1], method, path, template})
 		}
 	}
 	if len(all) < 200 {
@@ -213,5 +213,28 @@ func TestEveryOperationHasACommand(t *testing.T) {
 	}
 	for id := range explained {
 		t.Errorf("%s is explained and is not in the document", id)
+	}
+}
+
+// TestDocsOperationsAreListed prints the list that completes `evcsctl api` and
+// fails when it is not that of the document; -update writes it.
+func TestDocsOperationsAreListed(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	for _, o := range readDocument(t) {
+		if !o.alias() && !strings.HasPrefix(o.id, "cloudcharge.") && !strings.HasPrefix(o.id, "ocpp.") {
+			lines = append(lines, o.method+" "+o.template+"\n")
+		}
+	}
+	slices.Sort(lines)
+	want := strings.Join(lines, "")
+	if *update {
+		if err := os.WriteFile("operations.txt", []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if operationList != want {
+		t.Error("operations.txt is not that of the document; run go test ./internal/cli -run Docs -update")
 	}
 }

@@ -24,6 +24,9 @@ func Main(ctx context.Context, p Program) int {
 	e := newEnv(p)
 	root := newRoot(e)
 	root.SetArgs(p.Args)
+	if completing(p.Args) {
+		addCompletions(e, root)
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
