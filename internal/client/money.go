@@ -375,9 +375,9 @@ const lastLineMax = 64
 
 func (l *lastLine) Write(p []byte) (int, error) {
 	for _, b := range p {
-		switch {
-		case b == '\r':
-		case b == '\n':
+		switch b {
+		case '\r':
+		case '\n':
 			l.full = true
 		default:
 			if l.full {
