@@ -38,6 +38,7 @@ const (
 	screenOverview screen = iota
 	screenCharger
 	screenOrder
+	screenSession
 	screenHelp
 )
 
@@ -66,6 +67,7 @@ type app struct {
 	opts Options
 	// bounded is the context of one question: of this run, and not for ever.
 	bounded func() (context.Context, context.CancelFunc)
+	long    func() (context.Context, context.CancelFunc) // of one action
 	keys    keyMap
 	theme   theme
 	words   words
@@ -90,6 +92,22 @@ type app struct {
 	charger *api.Charger
 	order   *api.Order
 	failed  error
+
+	wantedSession string
+	session       *SessionDetail
+	connector     int // chosen on the screen of a charger, from 0
+
+	tab      tab
+	at       [tabs]int // cursors
+	filter   [tabs]int
+	listed   int // of the newest question for a tab
+	lists    Lists
+	listErr  error
+	listRead bool
+	events   []api.Event // the newest, bounded
+
+	prompt *prompt
+	toast  string // what became of the last action, until a key is pressed
 }
 
 // Messages of the screens.
@@ -120,6 +138,7 @@ func newApp(ctx context.Context, opts Options, again func()) app {
 	zh := opts.Lang == "zh"
 	return app{
 		opts: opts, bounded: func() (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, askTimeout) },
+		long: longer(ctx),
 		keys: newKeys(zh), theme: newTheme(opts.Out, opts.Color), words: newWords(zh), again: again,
 		screens: []screen{screenOverview}, width: leastWidth, height: leastHeight, sequence: 1, loading: true,
 	}
@@ -209,17 +228,39 @@ func (a app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 				a.order = &msg.order
 			}
 		}
+	case sessionMsg:
+		if msg.sequence == a.detail {
+			a.failed = msg.err
+			if msg.err == nil {
+				a.session = &msg.session
+			}
+		}
+	case listMsg:
+		return a.listAnswered(msg), nil
+	case doneMsg:
+		return a.done(msg)
 	case linkMsg:
 		return a.linked(msg.err)
 	case eventMsg:
+		if msg.event.Type != api.EventReset {
+			a.remember(msg.event)
+		}
 		return a.happened()
 	case settleMsg:
-		if a.dirty {
+		switch {
+		case !a.dirty:
+		case a.loading: // an answer slower than events come must be seen, too
+			return a, settle()
+		default:
 			return a.reread()
 		}
 	case refreshMsg:
+		again := tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refreshMsg{} })
+		if a.loading {
+			return a, again
+		}
 		next, cmd := a.reread()
-		return next, tea.Batch(cmd, tea.Tick(refreshEvery, func(time.Time) tea.Msg { return refreshMsg{} }))
+		return next, tea.Batch(cmd, again)
 	}
 	return a, nil
 }
@@ -261,8 +302,10 @@ func (a app) happened() (tea.Model, tea.Cmd) {
 		return a, nil
 	}
 	a.dirty = true
-	return a, tea.Tick(settleAfter, func(time.Time) tea.Msg { return settleMsg{} })
+	return a, settle()
 }
+
+func settle() tea.Cmd { return tea.Tick(settleAfter, func(time.Time) tea.Msg { return settleMsg{} }) }
 
 // reread asks again, for the overview and the details that are open.
 func (a app) reread() (tea.Model, tea.Cmd) {
@@ -276,7 +319,15 @@ func (a app) reread() (tea.Model, tea.Cmd) {
 	case screenOrder:
 		a.detail++
 		commands = append(commands, a.readOrder())
-	default:
+	case screenSession:
+		a.detail++
+		commands = append(commands, a.readSession())
+	case screenOverview:
+		a.listed++
+		if cmd := a.readList(); cmd != nil {
+			commands = append(commands, cmd)
+		}
+	case screenHelp:
 	}
 	return a, tea.Batch(commands...)
 }
@@ -284,6 +335,10 @@ func (a app) reread() (tea.Model, tea.Cmd) {
 func (a app) top() screen { return a.screens[len(a.screens)-1] }
 
 func (a app) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	if a.prompt != nil {
+		return a.pressPrompt(msg)
+	}
+	a.toast = ""
 	switch {
 	case key.Matches(msg, a.keys.Quit):
 		return a, tea.Quit
@@ -293,15 +348,50 @@ func (a app) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 			a.again()
 		}
 		return a.reread()
-	case key.Matches(msg, a.keys.Back):
-		if len(a.screens) > 1 {
-			a.screens = a.screens[:len(a.screens)-1]
-		}
+	case key.Matches(msg, a.keys.Tab):
+		return a.show(tab(msg.Runes[0] - '1'))
 	case key.Matches(msg, a.keys.Help):
 		if a.top() != screenHelp {
 			a.screens = append(a.screens[:len(a.screens):len(a.screens)], screenHelp)
 		}
-	case a.top() != screenOverview:
+		return a, nil
+	case len(a.screens) > 1:
+		return a.pressDetail(msg)
+	case a.tab != tabOverview:
+		return a.pressTab(msg)
+	default:
+		return a.pressOverview(msg)
+	}
+}
+
+// pressDetail handles a key on a screen above the others.
+func (a app) pressDetail(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	switch {
+	case key.Matches(msg, a.keys.Back):
+		a.screens = a.screens[:len(a.screens)-1]
+	case a.top() == screenSession && a.session != nil:
+		s := a.session.Session
+		if key.Matches(msg, a.keys.Open) && s.OrderID != nil {
+			return a.openOrder(*s.OrderID)
+		}
+		return a.ask(msg, target{charger: s.ChargerID, connector: s.ConnectorNo, name: a.chargerName(s.ChargerID)})
+	case a.top() != screenCharger || a.charger == nil || len(a.charger.Connectors) == 0:
+	case key.Matches(msg, a.keys.Up):
+		a.connector = max(a.connector-1, 0)
+	case key.Matches(msg, a.keys.Down):
+		a.connector = min(a.connector+1, len(a.charger.Connectors)-1)
+	default:
+		c := a.charger.Connectors[min(a.connector, len(a.charger.Connectors)-1)]
+		if key.Matches(msg, a.keys.Open) && c.SessionID != nil {
+			return a.openSession(*c.SessionID)
+		}
+		return a.ask(msg, target{charger: a.charger.ChargerID, connector: c.ConnectorNo, name: a.charger.ChargerCode})
+	}
+	return a, nil
+}
+
+func (a app) pressOverview(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	switch {
 	case key.Matches(msg, a.keys.Next):
 		a.focus = (a.focus + 1) % panels
 	case key.Matches(msg, a.keys.Previous):
@@ -378,7 +468,7 @@ func (a app) open() (tea.Model, tea.Cmd) {
 func (a app) openCharger(id int64) (tea.Model, tea.Cmd) {
 	a.screens = append(a.screens[:len(a.screens):len(a.screens)], screenCharger)
 	a.detail++
-	a.wanted, a.charger, a.failed = id, nil, nil
+	a.wanted, a.charger, a.failed, a.connector = id, nil, nil, 0
 	return a, a.readCharger()
 }
 

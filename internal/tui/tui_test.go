@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,6 +32,9 @@ type fake struct {
 	events   chan api.Event
 	states   chan error
 	follows  atomic.Int64
+	acts     []Action
+	refuses  error
+	asked    map[string]string // of the last list
 }
 
 var errDown = errors.New("the server cannot be reached")
@@ -64,6 +68,56 @@ func (f *fake) Order(context.Context, int64) (api.Order, error) {
 			ElectricityAmount: 1740, ServiceAmount: 870, Amount: 2610,
 		}},
 	}, nil
+}
+
+func (f *fake) Session(_ context.Context, id string) (SessionDetail, error) {
+	s := f.overview.Sessions[0]
+	s.SessionID, s.State, s.Samples, s.OrderNo = id, api.SessionActive, 75, api.Ptr("ORD-20260210000017")
+	d := SessionDetail{Session: s}
+	for i := range 75 {
+		d.Points = append(d.Points, api.Sample{Power: api.Ptr(api.Measure(60000 - i*500)), Energy: api.KWh(i * 1500)})
+	}
+	return d, nil
+}
+
+func (f *fake) Lists(_ context.Context, shown int, query map[string]string) (Lists, error) {
+	if f.fails.Load() {
+		return Lists{}, errDown
+	}
+	f.asked = query
+	order, _ := f.Order(context.Background(), 318)
+	held := order
+	held.Held = true
+	at := api.At(moment.Add(-time.Minute))
+	switch tab(shown) {
+	case tabChargers:
+		return Lists{Chargers: f.overview.Chargers}, nil
+	case tabSessions:
+		list := slices.Clone(f.overview.Sessions)
+		list[0].State, list[1].State, list[1].Anomalies = api.SessionActive, api.SessionSuspended, []string{"GAP"}
+		return Lists{Sessions: list}, nil
+	case tabOrders:
+		return Lists{Orders: []api.Order{order, held}}, nil
+	case tabAlerts:
+		list := slices.Clone(f.overview.Alerts)
+		list[0].Status, list[1].Status, list[0].LastTime, list[1].LastTime, list[0].Occurrences = api.AlertActive, api.AlertAcknowledged, at, api.At(moment.Add(-48*time.Hour)), 3
+		return Lists{Alerts: list}, nil
+	case tabMoney:
+		return Lists{
+			Refunds:     []api.Refund{{RefundNo: "R-1", OrderID: 318, RefundAmount: 1436, RefundReason: "充电中断", StatusName: "SUCCESS"}},
+			Batches:     []api.ReconResult{{ReconciliationDate: api.DateOf(moment), Channel: "sandbox", Status: api.ReconPartial, TotalCount: 86, MatchedCount: 83, AmountDifference: api.Ptr(api.Money(-238))}, {ReconciliationDate: api.DateOf(moment), Channel: "alipay", Status: api.ReconSuccess, Closed: true}},
+			Differences: []api.Difference{{Kind: "CHANNEL_ONLY", State: "OPEN", TradeNo: api.Ptr("EV-1"), ChannelAmount: api.Ptr(api.Money(100))}},
+		}, nil
+	case tabTenants:
+		return Lists{Tenants: []api.Tenant{{TenantID: 1, TenantCode: "ROOT", TenantName: "平台", EffectiveStatus: api.TenantActive}, {TenantID: 2, TenantCode: "FT", TenantName: "福田", ParentID: api.Ptr(int64(1)), EffectiveStatus: "EXPIRED", MaxChargers: api.Ptr(int64(20))}}}, nil
+	default:
+		return Lists{Log: []string{`{"time":"2026-02-10T10:34:00.000Z","level":"INFO","msg":"ready","logId":1}`, `{"time":"2026-02-10T10:34:10.000Z","level":"ERROR","msg":"disk full","logId":2}`, "no JSON"}}, nil
+	}
+}
+
+func (f *fake) Do(_ context.Context, action Action) error {
+	f.acts = append(f.acts, action)
+	return f.refuses
 }
 
 func (f *fake) Follow(ctx context.Context, handle func(api.Event) error, state func(error)) error {
@@ -146,6 +200,8 @@ func press(t *testing.T, a app, keys ...string) (app, tea.Cmd) {
 			msg = tea.KeyMsg{Type: tea.KeyEsc}
 		case "tab":
 			msg = tea.KeyMsg{Type: tea.KeyTab}
+		case "backspace":
+			msg = tea.KeyMsg{Type: tea.KeyBackspace}
 		}
 		var next tea.Model
 		next, cmd = a.Update(msg)
@@ -168,6 +224,18 @@ func TestScreensAgainstGoldens(t *testing.T) {
 		{"help_80x24_en", "en", 80, 24, []string{"?"}},
 		{"charger_80x24_zh", "zh", 80, 24, []string{"l", "l", "enter"}},
 		{"order_80x24_en", "en", 80, 24, []string{"tab", "enter"}},
+		{"chargers_80x24_zh", "zh", 80, 24, []string{"2"}},
+		{"chargers_140x45_en", "en", 140, 45, []string{"2"}},
+		{"sessions_80x24_en", "en", 80, 24, []string{"3"}},
+		{"orders_80x24_zh", "zh", 80, 24, []string{"4"}},
+		{"orders_140x45_en", "en", 140, 45, []string{"4"}},
+		{"alerts_80x24_en", "en", 80, 24, []string{"5"}},
+		{"alerts_140x45_zh", "zh", 140, 45, []string{"5"}},
+		{"money_80x24_zh", "zh", 80, 24, []string{"6"}},
+		{"money_140x45_en", "en", 140, 45, []string{"6"}},
+		{"tenants_80x24_en", "en", 80, 24, []string{"7"}},
+		{"log_80x24_en", "en", 80, 24, []string{"8", "f"}},
+		{"help_140x45_zh", "zh", 140, 45, []string{"?"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/bubbles/key"
 	"github.com/charmbracelet/x/ansi"
 
 	"github.com/evcs/evcs/internal/api"
@@ -13,7 +14,7 @@ import (
 const (
 	cellWidth = 20 // one charger of the grid
 	wideFrom  = 120
-	frame     = 4 // header, figures, rule, footer
+	frame     = 4 // header, figures, tabs, footer
 )
 
 // View draws the shown screen, never larger than the terminal.
@@ -28,16 +29,21 @@ func (a app) View() string {
 		lines = a.viewCharger()
 	case screenOrder:
 		lines = a.viewOrder()
+	case screenSession:
+		lines = a.viewSession()
 	case screenHelp:
-		lines = a.viewHelp()
-	default:
+		lines = a.viewHelp(body)
+	case screenOverview:
 		lines = a.viewOverview(body)
+		if a.tab != tabOverview {
+			lines = a.viewTab(body)
+		}
 	}
 	lines = lines[:min(len(lines), body)]
 	for len(lines) < body {
 		lines = append(lines, "")
 	}
-	all := append([]string{a.header(), a.figures(), a.theme.dim.Render(strings.Repeat("─", a.width))}, lines...)
+	all := append([]string{a.header(), a.figures(), a.tabBar()}, lines...)
 	return strings.Join(append(all, a.footer()), "\n")
 }
 
@@ -90,19 +96,37 @@ func (a app) figures() string {
 }
 
 func (a app) footer() string {
-	var parts []string
-	for _, b := range []struct{ k, d string }{
-		{a.keys.Next.Help().Key, a.keys.Next.Help().Desc},
-		{"↑↓←→", ""},
-		{a.keys.Open.Help().Key, a.keys.Open.Help().Desc},
-		{a.keys.Back.Help().Key, a.keys.Back.Help().Desc},
-		{a.keys.Refresh.Help().Key, a.keys.Refresh.Help().Desc},
-		{a.keys.Help.Help().Key, a.keys.Help.Help().Desc},
-		{a.keys.Quit.Help().Key, a.keys.Quit.Help().Desc},
-	} {
-		parts = append(parts, strings.TrimSpace(b.k+" "+b.d))
+	if a.prompt != nil || a.toast != "" {
+		return a.promptLine()
 	}
-	return a.theme.dim.Render(fit(strings.Join(parts, "  "), a.width))
+	// What belongs to the screen comes first and stays; of the rest, what does
+	// not fit is left out whole, help and quit last.
+	hints := a.hints()
+	rest := []string{hint(a.keys.Open), hint(a.keys.Back), hint(a.keys.Refresh), hint(a.keys.Help), hint(a.keys.Quit)}
+	for len(rest) > 2 && ansi.StringWidth(strings.Join(append(hints, rest...), "  ")) > a.width {
+		rest = rest[1:]
+	}
+	return a.theme.dim.Render(fit(strings.Join(append(hints, rest...), "  "), a.width))
+}
+
+func hint(b key.Binding) string { return b.Help().Key + " " + b.Help().Desc }
+
+// hints are the keys that belong to the shown screen.
+func (a app) hints() []string {
+	var out []string
+	switch {
+	case a.top() == screenCharger, a.top() == screenSession, a.top() == screenOverview && (a.tab == tabChargers || a.tab == tabSessions):
+		out = []string{hint(a.keys.Start), hint(a.keys.Stop), hint(a.keys.Unlock), hint(a.keys.Reset)}
+	case a.top() != screenOverview:
+	case a.tab == tabAlerts:
+		out = []string{hint(a.keys.Ack), hint(a.keys.Resolve)}
+	case a.tab == tabOverview:
+		out = []string{hint(a.keys.Next)}
+	}
+	if a.top() == screenOverview && len(choices(a.tab)) > 1 {
+		out = append([]string{a.keys.Filter.Help().Key + " [" + a.words.label(a.chosen().name) + "]"}, out...)
+	}
+	return out
 }
 
 // viewOverview stacks the panels, or puts them in two columns when it is wide.
@@ -229,17 +253,29 @@ func (a app) sessionEntry(s api.Session, width int) string {
 	return " " + fit(name+"#"+strconv.Itoa(s.ConnectorNo), width-1-ansi.StringWidth(text)) + text
 }
 
-func (a app) viewHelp() []string {
+// viewHelp lists the keys, in two columns where one is not enough.
+func (a app) viewHelp(height int) []string {
 	lines := []string{a.theme.title.Render(a.words.keys), ""}
-	for _, b := range a.keys.all() {
-		lines = append(lines, "  "+fit(b.Help().Key, 12)+b.Help().Desc)
+	all := a.keys.all()
+	room, half := height-len(lines), a.width/2
+	if len(all) <= room {
+		half = a.width
+	}
+	for i := range min(room, len(all)) {
+		line := fit(keyLine(all[i]), half)
+		if i+room < len(all) {
+			line += fit(keyLine(all[i+room]), a.width-half)
+		}
+		lines = append(lines, line)
 	}
 	return lines
 }
 
+func keyLine(b key.Binding) string { return "  " + fit(b.Help().Key, 11) + b.Help().Desc }
+
 // pair is one line of a detail screen.
 func (a app) pair(name, value string) string {
-	return "  " + a.theme.dim.Render(fit(name, 22)) + " " + ansi.Truncate(clean(value), a.width-26, "…")
+	return "  " + a.theme.dim.Render(fit(a.words.label(name), 22)) + " " + ansi.Truncate(clean(value), a.width-26, "…")
 }
 
 func (a app) waiting(title string) []string {
@@ -271,14 +307,18 @@ func (a app) viewCharger() []string {
 		a.pair("fault", plain(c.FaultCode)),
 		a.pair("totalChargingEnergy", c.TotalChargingEnergy.String()+" kWh"), "",
 	}
-	for _, k := range c.Connectors {
+	for i, k := range c.Connectors {
+		mark := "  "
+		if i == a.connector {
+			mark = "› "
+		}
 		energy := "-"
 		if k.ChargedEnergy != nil {
 			energy = k.ChargedEnergy.String() + " kWh"
 		}
 		text := fmt.Sprintf("%d %s ", k.ConnectorNo, symbol(k.Status)) + fit(a.words.status[k.Status], 10) +
 			right(measure(k.Power, "kW"), 12) + right(energy, 16) + right(measure(k.SoC, "%"), 8) + "  " + plain(k.OrderNo)
-		lines = append(lines, "  "+a.theme.status(k.Status).Render(ansi.Truncate(clean(text), a.width-2, "…")))
+		lines = append(lines, mark+a.theme.status(k.Status).Render(ansi.Truncate(clean(text), a.width-2, "…")))
 	}
 	return lines
 }
