@@ -18,6 +18,7 @@ type OrderReader interface {
 	OrderBySession(ctx context.Context, scope evcs.Scope, uid string) (*order.Order, error)
 	RunningSessions(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID) ([]*order.Session, error)
 	Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]tariff.Line, error)
+	CountLines(ctx context.Context, scope evcs.Scope, w order.Filter) (int64, error)
 	Timeline(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]order.Entry, error)
 }
 
@@ -91,6 +92,12 @@ func (p Orders) list(ctx context.Context, a *evcs.Actor, in *orderFilter, page e
 	if err != nil {
 		return evcs.Page[api.Order]{}, err
 	}
+	found, err := p.Read.OrderPage(ctx, scope, in.filter(a), page)
+	return pageOf(found, orderJSON), err
+}
+
+// filter is what the input asks for, its times in the actor's zone.
+func (in *orderFilter) filter(a *evcs.Actor) order.Filter {
 	w := order.Filter{
 		Station: in.StationID.Or(0), Charger: in.ChargerID.Or(0), Connector: in.ConnectorNo.Or(0), User: in.UserID.Or(0), Session: in.SessionID,
 		No: in.OrderNo, Held: flagPtr(in.Held), Anomaly: in.Anomaly, City: in.City,
@@ -100,8 +107,7 @@ func (p Orders) list(ctx context.Context, a *evcs.Actor, in *orderFilter, page e
 	for _, status := range in.Status {
 		w.Statuses = append(w.Statuses, order.Status(status))
 	}
-	found, err := p.Read.OrderPage(ctx, scope, w, page)
-	return pageOf(found, orderJSON), err
+	return w
 }
 
 // whole is an order with its lines, as the actor may see it.

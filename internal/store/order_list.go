@@ -75,6 +75,15 @@ func (s Orders) OrderPage(ctx context.Context, scope evcs.Scope, w order.Filter,
 	return found, err
 }
 
+// CountLines counts the lines of the orders that a list would hold.
+func (s Orders) CountLines(ctx context.Context, scope evcs.Scope, w order.Filter) (int64, error) {
+	f := orderFilter(scope, w)
+	var n int64
+	err := s.q.one(ctx, "count order lines", sql.ErrNoRows, []any{&n},
+		`SELECT COUNT(*) FROM order_lines l JOIN orders o ON o.id = l.order_id AND o.tenant_id = l.tenant_id`+f.where(), f.args...)
+	return n, err
+}
+
 // onlyStatuses reports whether a filter asks for nothing but statuses.
 func onlyStatuses(w order.Filter) bool {
 	w.Statuses = nil
