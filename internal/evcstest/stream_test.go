@@ -12,6 +12,7 @@ import (
 
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcstest"
+	"github.com/evcs/evcs/internal/store/storetest"
 )
 
 // listening is an open event stream.
@@ -169,5 +170,50 @@ func TestStreamEndsWithItsCredential(t *testing.T) {
 	bo.OK(t, http.MethodPost, "/api/auth/logout", nil)
 	if !s.ended(5*time.Second) || !byTicket.ended(5*time.Second) {
 		t.Error("a stream outlives its sign-in")
+	}
+}
+
+// What one node writes reaches a stream of another, and a reader that moves to
+// the other node misses nothing.
+func TestStreamsAcrossNodes(t *testing.T) {
+	t.Parallel()
+	if storetest.Server(t) == "" {
+		return
+	}
+	url := storetest.PostgresURL(t)
+	named := func(name string) evcstest.Option {
+		return evcstest.WithConfig(func(c *config.Config) {
+			c.Node, c.Auth.JWTSecret, c.Auth.SealingKey = name, strings.Repeat("k", 32), strings.Repeat("a", 64)
+		})
+	}
+	one := evcstest.StartOn(t, url, t.TempDir(), named("one"))
+	two := evcstest.StartOn(t, url, t.TempDir(), named("two"))
+	boss := one.Admin()
+	var child struct {
+		TenantID int64 `json:"tenantId"`
+	}
+	boss.OK(t, http.MethodPost, "/api/tenant", map[string]any{
+		"tenantCode": "FT", "tenantName": "FT", "contactPerson": "Li", "contactPhone": "13800138000", "tenantType": 2,
+	}).Into(t, &child)
+	const query = "?types=tenant.status&tenantScope=SELF_AND_DESCENDANTS"
+	s := openStream(t, two, boss.Token(), query)
+	if s.line("retry: ") == "" {
+		t.Fatal("the stream did not begin")
+	}
+	flip := func(d *evcstest.Daemon, status int) {
+		d.Admin().OK(t, http.MethodPut, evcstest.Path("/api/tenant/%d/status", child.TenantID), map[string]any{"status": status})
+	}
+	flip(one, 0)
+	first := s.line("id: ")
+	if first == "" {
+		t.Fatal("an event of the other node did not come")
+	}
+	flip(two, 1)
+	second := s.line("id: ")
+	flip(one, 0)
+	third := s.line("id: ")
+	moved := openStream(t, one, boss.Token(), query, "Last-Event-ID", first)
+	if a, b := moved.line("id: "), moved.line("id: "); a != second || b != third || a == b || third == "" {
+		t.Errorf("resumed at the other node: %q %q, want %q %q", a, b, second, third)
 	}
 }
