@@ -46,15 +46,26 @@ func (s *Server) keep(p *poller, q *request, out bool, raw []byte, outcome strin
 	})
 }
 
+// setting is the name of the setting that a command changes; "" for others.
+func (c commandJSON) setting() string {
+	var setting struct{ Key string }
+	if c.Type != device.KindSetConfig || json.Unmarshal(c.Params, &setting) != nil {
+		return ""
+	}
+	return setting.Key
+}
+
+// secret reports whether the command carries the value of a secret setting.
+func (c commandJSON) secret() bool { return evcs.NamesSecret(c.setting()) }
+
 // hideSecrets is the answer to a heartbeat without the values of settings that
 // are secrets.
 func hideSecrets(answer []byte, beat heartbeatJSON) []byte {
 	shown := heartbeatJSON{beat.Timestamp, beat.NextHeartbeat, make([]commandJSON, 0, len(beat.Commands))}
 	hidden := false
 	for _, c := range beat.Commands {
-		var setting struct{ Key string }
-		if c.Type == device.KindSetConfig && json.Unmarshal(c.Params, &setting) == nil && evcs.NamesSecret(setting.Key) {
-			c.Params, hidden = params(device.Command{Kind: c.Type, Key: setting.Key, Value: evcs.Hidden}), true
+		if c.secret() {
+			c.Params, hidden = params(device.Command{Kind: c.Type, Key: c.setting(), Value: evcs.Hidden}), true
 		}
 		shown.Commands = append(shown.Commands, c)
 	}

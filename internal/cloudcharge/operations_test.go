@@ -399,8 +399,15 @@ func TestJournal(t *testing.T) {
 		a, _ := session.Send(t.Context(), device.Command{ID: 9, Kind: device.KindSetConfig, Key: "AuthorizationKey", Value: "hunter2"})
 		done <- a
 	}()
-	if _, body := h.call(s, "heartbeat", "R3", "", `{"wait":50}`); !strings.Contains(body, "hunter2") {
-		t.Errorf("the charger is told %s", body)
+	_, told := h.call(s, "heartbeat", "R3", "", `{"wait":50}`)
+	if !strings.Contains(told, "hunter2") {
+		t.Errorf("the charger is told %s", told)
+	}
+	if _, again := h.call(s, "heartbeat", "R3", "", `{"wait":50}`); again != told {
+		t.Errorf("the same request is answered %s", again)
+	}
+	if !h.replies["R3"].Secret || h.replies["R2"].Secret || h.replies["R0"].Secret {
+		t.Errorf("answers that are secret: %+v", h.replies)
 	}
 	h.call(s, "heartbeat", "R4", "", `{"commandResults":[{"commandId":9,"result":"ACCEPTED"}]}`)
 	<-done

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,8 +26,8 @@ import (
 type Replays interface {
 	// Recall finds the answer of a request, and the digest of its content.
 	Recall(ctx context.Context, s evcs.Scope, c evcs.ChargerID, requestID string) (r Reply, found bool, err error)
-	// Remember stores an answer durably. When the request has one already, that
-	// one stays and is no error.
+	// Remember stores an answer durably, sealed when it is secret. When the request
+	// has one already, that one stays and is no error.
 	Remember(ctx context.Context, s evcs.Scope, c evcs.ChargerID, requestID string, r Reply) error
 }
 
@@ -37,6 +38,7 @@ type Reply = struct {
 	Status int
 	Answer []byte
 	At     time.Time
+	Secret bool // the answer holds one: it may not be kept in plain
 }
 
 // Config is what a Server needs.
@@ -274,6 +276,9 @@ func (s *Server) serve(r *http.Request, q *request, do operationFunc, english bo
 	p := s.meet(ctx, id, r.RemoteAddr)
 	data, err := do(ctx, p, q)
 	reply := s.word(ctx, q, data, err, english)
+	if beat, ok := data.(heartbeatJSON); ok {
+		reply.Secret = slices.ContainsFunc(beat.Commands, commandJSON.secret)
+	}
 	p.out.Add(1)
 	s.journal(p, q, data, reply)
 	if reply.Status == http.StatusTooManyRequests || reply.Status >= http.StatusInternalServerError {

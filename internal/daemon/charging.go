@@ -51,7 +51,7 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 		Dialects: []ocppj.Dialect{ocpp16.New(ocpp16.Config{Handler: heard, Clock: clock, Log: d.log(health.Protocol, "ocpp16"), Late: p.engine.Late, Journal: journal})},
 	})
 	cloud := cloudcharge.NewServer(cloudcharge.Config{
-		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(), Clock: clock, Log: d.log(health.Protocol, "cloudcharge"),
+		Gate: gate, Presence: p.engine, Hub: hub, Handler: heard, Replays: d.db.Replies(p.sealer), Clock: clock, Log: d.log(health.Protocol, "cloudcharge"),
 		Late: p.engine.Late, Journal: journal, Rate: d.opt.Config.RateLimit.DevicePerSecond,
 	})
 	p.devices = append(p.devices, part{"charger connections", gateway.Run}, part{"cloudcharge", cloud.Run})
