@@ -5,7 +5,6 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"slices"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
@@ -16,8 +15,9 @@ import (
 type StationReader interface {
 	StationRow(ctx context.Context, scope evcs.Scope, id evcs.StationID) (*station.StationRow, error)
 	StationPage(ctx context.Context, scope evcs.Scope, want station.StationFilter, r evcs.PageRequest) (evcs.Page[station.StationRow], error)
+	CountRunning(ctx context.Context, scope evcs.Scope, id evcs.StationID) (int64, error)
 	CountStations(ctx context.Context, scope evcs.Scope, status []int) (int64, error)
-	Within(ctx context.Context, scope evcs.Scope, want station.StationFilter, box station.Box) ([]station.StationRow, error)
+	Nearby(ctx context.Context, scope evcs.Scope, want station.StationFilter, c station.Circle, limit int) ([]station.Near, error)
 	StationCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.StationID) (bool, error)
 }
 
@@ -58,7 +58,7 @@ func (p Stations) register(s *Server) {
 	}, p.create)
 	register(s, operation{
 		ID: "stationsNearby", Method: http.MethodGet, Path: "/api/station/nearby", Group: "station", Permission: "station:query",
-		Summary: "Enabled stations around a point, nearest first", Description: "Great circle on a sphere of 6371 km.",
+		Summary: "Enabled stations around a point, nearest first", Description: "Great circle on a sphere of 6371 km. The order is that of the distance as it is, then stationId; distance is rounded to a metre.",
 	}, p.nearby)
 	register(s, operation{
 		ID: "checkStationCode", Method: http.MethodGet, Path: "/api/station/check-code", Group: "station", Permission: "station:query",
@@ -223,17 +223,8 @@ func (p Stations) status(ctx context.Context, a *evcs.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	running, err := p.running(ctx, made)
+	running, err := p.Read.CountRunning(ctx, evcs.Only(made.Tenant), made.ID)
 	return &api.StationStatus{StationID: int64(made.ID), Status: flagOf(made.Enabled), RunningSessions: running, UpdateTime: api.At(made.Updated)}, err
-}
-
-// running counts the chargers of a station that have a session.
-func (p Stations) running(ctx context.Context, s *station.Station) (int64, error) {
-	row, err := p.Read.StationRow(ctx, evcs.Only(s.Tenant), s.ID)
-	if err != nil {
-		return 0, err
-	}
-	return row.RunningSessions, nil
 }
 
 func (p Stations) checkCode(ctx context.Context, a *evcs.Actor, in *struct {
@@ -277,26 +268,20 @@ func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*
 	if math.IsNaN(in.Latitude + in.Longitude + radius) { // neither below nor above a bound
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "latitude", Message: "longitude and radius must be numbers"})
 	}
-	lat, lon := station.Degree(math.Round(in.Latitude*1e7)), station.Degree(math.Round(in.Longitude*1e7))
-	want := station.StationFilter{Status: []int{1}, Available: bool(in.AvailableOnly.Value)}
+	here := station.Circle{
+		Latitude: station.Degree(math.Round(in.Latitude * 1e7)), Longitude: station.Degree(math.Round(in.Longitude * 1e7)), RadiusKM: radius,
+	}
+	want := station.StationFilter{Available: bool(in.AvailableOnly.Value)}
 	if in.ChargerType.Set {
 		want.ChargerTypes = []int{in.ChargerType.Value, 3} // 3 is both
 	}
-	rows, err := p.Read.Within(ctx, scope, want, station.BoxAround(lat, lon, radius))
+	found, err := p.Read.Nearby(ctx, scope, want, here, in.Limit.Or(20))
 	if err != nil {
 		return nil, err
 	}
-	near := make([]api.NearbyStation, 0, len(rows))
-	for _, r := range rows {
-		km := station.DistanceKM(lat, lon, *r.Latitude, *r.Longitude)
-		if km > radius {
-			continue
-		}
-		near = append(near, api.NearbyStation{Station: stationJSON(r), Distance: api.Measure(math.Round(km * 1000))})
+	near := make([]api.NearbyStation, len(found))
+	for i, r := range found {
+		near[i] = api.NearbyStation{Station: stationJSON(r.StationRow), Distance: api.Measure(math.Round(r.DistanceKM * 1000))}
 	}
-	slices.SortFunc(near, func(x, y api.NearbyStation) int {
-		return cmp.Or(cmp.Compare(x.Distance, y.Distance), cmp.Compare(x.StationID, y.StationID))
-	})
-	near = near[:min(len(near), in.Limit.Or(20))]
 	return &near, nil
 }

@@ -1,6 +1,12 @@
 package station
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
 
 // Box is a rectangle of coordinates. West greater than East crosses the
 // antimeridian.
@@ -49,4 +55,60 @@ func wrap(degrees float64) float64 {
 		return degrees - 360
 	}
 	return degrees
+}
+
+// Circle is a part of the sphere's surface.
+type Circle struct {
+	Latitude, Longitude Degree
+	RadiusKM            float64
+}
+
+// Inner is the small circle in which a search for the nearest few begins.
+func (c Circle) Inner() Circle {
+	c.RadiusKM /= 32
+	return c
+}
+
+// Wider is where a search goes on that found so many of the wanted in inner: as
+// wide as the density there says, at most c itself.
+func (c Circle) Wider(inner Circle, found, wanted int) Circle {
+	grow := 8.0
+	if found > 0 {
+		grow = max(1.5, min(grow, 1.2*math.Sqrt(float64(wanted)/float64(found))))
+	}
+	inner.RadiusKM = min(c.RadiusKM, inner.RadiusKM*grow)
+	return inner
+}
+
+// Box is the rectangle that holds every point of c.
+func (c Circle) Box() Box { return BoxAround(c.Latitude, c.Longitude, c.RadiusKM) }
+
+// Near is a station with its distance from the point that was asked.
+type Near struct {
+	StationRow
+
+	DistanceKM float64
+}
+
+// Spot is where a station stands.
+type Spot struct {
+	ID                  evcs.StationID
+	Latitude, Longitude Degree
+	DistanceKM          float64 // set by Nearest
+}
+
+// Nearest keeps the spots within c, nearest first, then by id. The distances are
+// compared as they are, not as they are shown.
+func (c Circle) Nearest(spots []Spot) []Spot {
+	kept := make([]Spot, 0, len(spots))
+	for _, s := range spots {
+		s.DistanceKM = DistanceKM(c.Latitude, c.Longitude, s.Latitude, s.Longitude)
+		if s.DistanceKM <= c.RadiusKM {
+			kept = append(kept, s)
+		}
+	}
+	slices.SortFunc(kept, func(a, b Spot) int {
+		return cmp.Or(cmp.Compare(a.DistanceKM, b.DistanceKM), cmp.Compare(a.ID, b.ID))
+	})
+	return kept
 }

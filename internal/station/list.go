@@ -15,9 +15,8 @@ type StationFilter struct {
 // StationRow is a station as lists show it.
 type StationRow struct {
 	Station
-	TenantName      string
-	Counts          Counts
-	RunningSessions int64
+	TenantName string
+	Counts     Counts
 }
 
 // ChargerFilter narrows a list of chargers; zero fields narrow nothing.

@@ -57,6 +57,30 @@ type Counts struct {
 	Connectors, AvailableConnectors               int64
 }
 
+// AddCharger counts a live charger.
+func (n *Counts) AddCharger(status Status, enabled bool) {
+	n.Chargers++
+	switch {
+	case status == Idle && enabled:
+		n.Available++
+	case status == Charging:
+		n.Charging++
+	case status == Fault:
+		n.Fault++
+	case status == Offline:
+		n.Offline++
+	}
+}
+
+// AddConnector counts a connector of a live charger; works says that both are
+// enabled.
+func (n *Counts) AddConnector(status Status, works bool) {
+	n.Connectors++
+	if status == Idle && works {
+		n.AvailableConnectors++
+	}
+}
+
 // The refusals of stations.
 var (
 	ErrStationNotFound = evcs.NewError(evcs.CodeStationNotFound, "no such station")

@@ -44,6 +44,22 @@ func TestBigTablesAreReadThroughIndexes(t *testing.T) {
 	}
 }
 
+// A search around a point and the count of running orders of a place name their
+// indexes.
+func TestPlacesAreReadThroughTheirIndexes(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	for index, query := range map[string]string{
+		"stations_near": `SELECT s.id, s.latitude, s.longitude FROM stations s WHERE s.tenant_id + 0 = 2 AND s.deleted_at = 0 AND s.status = 1
+			AND s.latitude BETWEEN 1 AND 2 AND s.longitude BETWEEN 1 AND 2`,
+		"orders_tenant_status": `SELECT COUNT(*) FROM chargers c JOIN orders o ON o.charger_id = c.id AND o.status = 0 WHERE c.station_id = 3 AND o.tenant_id = 2`,
+	} {
+		if plan := strings.Join(planOf(t.Context(), t, db, query), "; "); !strings.Contains(plan, index) {
+			t.Errorf("%s is not used: %s", index, plan)
+		}
+	}
+}
+
 func planOf(ctx context.Context, t *testing.T, db *store.DB, query string) []string {
 	t.Helper()
 	var list []string

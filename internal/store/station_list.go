@@ -17,8 +17,7 @@ const stationCounts = `,
 	(SELECT COUNT(*) FROM chargers c WHERE c.station_id = s.id AND c.deleted_at = 0 AND c.status = 0),
 	(SELECT COUNT(*) FROM connectors k JOIN chargers c ON c.id = k.charger_id WHERE c.station_id = s.id AND c.deleted_at = 0),
 	(SELECT COUNT(*) FROM connectors k JOIN chargers c ON c.id = k.charger_id
-		WHERE c.station_id = s.id AND c.deleted_at = 0 AND c.enabled AND k.enabled AND k.status = 1),
-	(SELECT COUNT(*) FROM orders o WHERE o.station_id = s.id AND o.status = 0)`
+		WHERE c.station_id = s.id AND c.deleted_at = 0 AND c.enabled AND k.enabled AND k.status = 1)`
 
 const stationTotal = `(SELECT COUNT(*) FROM chargers c WHERE c.station_id = s.id AND c.deleted_at = 0)`
 
@@ -26,7 +25,7 @@ func scanStationRow(r row) (station.StationRow, error) {
 	var v station.StationRow
 	var err error
 	n := &v.Counts
-	v.Station, err = scanStation(r, &v.TenantName, &n.Chargers, &n.Available, &n.Charging, &n.Fault, &n.Offline, &n.Connectors, &n.AvailableConnectors, &v.RunningSessions)
+	v.Station, err = scanStation(r, &v.TenantName, &n.Chargers, &n.Available, &n.Charging, &n.Fault, &n.Offline, &n.Connectors, &n.AvailableConnectors)
 	return v, err
 }
 
@@ -79,22 +78,17 @@ func (p Places) StationRow(ctx context.Context, scope evcs.Scope, id evcs.Statio
 		`SELECT `+stationColumns+stationCounts+` FROM stations s WHERE s.id = ? AND s.deleted_at = 0 AND `+cond, id, arg)
 }
 
+// CountRunning counts the running orders of a station.
+func (p Places) CountRunning(ctx context.Context, scope evcs.Scope, id evcs.StationID) (int64, error) {
+	cond, arg := scopeCond("o.tenant_id", scope)
+	return p.q.count(ctx, "count running orders",
+		`SELECT COUNT(*) FROM chargers c JOIN orders o ON o.charger_id = c.id AND o.status = 0 WHERE c.station_id = ? AND `+cond, id, arg)
+}
+
 // CountStations counts live stations; no status counts both.
 func (p Places) CountStations(ctx context.Context, scope evcs.Scope, status []int) (int64, error) {
 	f := stationFilter(scope, station.StationFilter{Status: status})
 	return p.q.count(ctx, "count stations", `SELECT COUNT(*) FROM stations s`+f.where(), f.args...)
-}
-
-// Within lists the stations of scope inside the box that are wanted.
-func (p Places) Within(ctx context.Context, scope evcs.Scope, want station.StationFilter, b station.Box) ([]station.StationRow, error) {
-	f := stationFilter(scope, want)
-	f.add("s.latitude BETWEEN ? AND ?", b.South, b.North)
-	if b.West <= b.East {
-		f.add("s.longitude BETWEEN ? AND ?", b.West, b.East)
-	} else {
-		f.add("(s.longitude >= ? OR s.longitude <= ?)", b.West, b.East)
-	}
-	return all(ctx, p.q, stationListing, f)
 }
 
 const chargerFrom = "chargers c JOIN stations s ON s.id = c.station_id"
