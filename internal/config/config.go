@@ -193,39 +193,64 @@ func Defaults() Config {
 // minLogBytes is the least that the log store can turn over.
 const minLogBytes = 1 << 20
 
+// faultsOf collects what is wrong with settings, by their keys.
+type faultsOf []error
+
+func (f *faultsOf) add(key, format string, args ...any) {
+	*f = append(*f, fmt.Errorf("%s %s", key, fmt.Sprintf(format, args...)))
+}
+
 // Check returns every fault of the settings, joined.
 func (c Config) Check() error {
-	var faults []error
-	fault := func(key, format string, args ...any) {
-		faults = append(faults, fmt.Errorf("%s %s", key, fmt.Sprintf(format, args...)))
-	}
+	var f faultsOf
+	c.checkData(&f)
+	c.checkServer(&f)
+	c.checkTimes(&f)
+	c.checkWatching(&f)
+	c.checkMail(&f)
+	c.checkNumbers(&f)
+	c.checkAddresses(&f)
+	slices.SortFunc(f, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(f...)
+}
+
+func (c Config) checkData(f *faultsOf) {
 	if c.DataDir == "" {
-		fault("dataDir", "must not be empty")
+		f.add("dataDir", "must not be empty")
 	}
 	if u := c.Database.URL; u != "" && !strings.HasPrefix(u, "sqlite:") && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
-		fault("database.url", "must begin with sqlite: or postgres://")
+		f.add("database.url", "must begin with sqlite: or postgres://")
 	}
 	if c.Database.RowSecurity && !strings.HasPrefix(c.Database.URL, "postgres") {
-		fault("database.rowSecurity", "is for PostgreSQL")
+		f.add("database.rowSecurity", "is for PostgreSQL")
 	}
 	if n := len(c.Auth.JWTSecret); n > 0 && n < 32 {
-		fault("auth.jwtSecret", "must have at least 32 bytes")
+		f.add("auth.jwtSecret", "must have at least 32 bytes")
 	}
 	if k := c.Auth.SealingKey; k != "" && (len(k) != 64 || strings.Trim(k, "0123456789abcdefABCDEF") != "") {
-		fault("auth.sealingKey", "must be 64 hexadecimal digits")
+		f.add("auth.sealingKey", "must be 64 hexadecimal digits")
 	}
+	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {
+		f.add("admin", "takes either password or passwordFile")
+	}
+}
+
+func (c Config) checkServer(f *faultsOf) {
 	if n := len(c.Internal.Token); n > 0 && n < 32 {
-		fault("internal.token", "must have at least 32 characters")
+		f.add("internal.token", "must have at least 32 characters")
 	}
 	if (c.Server.TLS.Cert == "") != (c.Server.TLS.Key == "") {
-		fault("server.tls", "needs both cert and key")
+		f.add("server.tls", "needs both cert and key")
 	}
 	if c.Server.TLS.Cert == "" && (c.Server.TLS.Device != "" || c.Server.TLS.DeviceCA != "") {
-		fault("server.tls.cert", "must be set with device and deviceCa")
+		f.add("server.tls.cert", "must be set with device and deviceCa")
 	}
 	if len(c.Server.TrustedProxy.CIDRs) > 0 && c.Server.TrustedProxy.Secret == "" {
-		fault("server.trustedProxy.secret", "must be set with cidrs")
+		f.add("server.trustedProxy.secret", "must be set with cidrs")
 	}
+}
+
+func (c Config) checkTimes(f *faultsOf) {
 	for _, d := range []struct {
 		key string
 		d   time.Duration
@@ -238,46 +263,47 @@ func (c Config) Check() error {
 		{"logs.maxAge", c.Logs.MaxAge},
 	} {
 		if d.d <= 0 {
-			fault(d.key, "must be longer than 0")
+			f.add(d.key, "must be longer than 0")
 		}
 	}
+}
+
+func (c Config) checkWatching(f *faultsOf) {
 	if u := c.Telemetry.OTLPEndpoint; u != "" && !strings.HasPrefix(u, "http://") && !strings.HasPrefix(u, "https://") {
-		fault("telemetry.otlpEndpoint", "must begin with http:// or https://")
+		f.add("telemetry.otlpEndpoint", "must begin with http:// or https://")
 	}
 	if n := c.Telemetry.SamplePercent; n < 0 || n > 100 {
-		fault("telemetry.samplePercent", "must be 0 to 100")
+		f.add("telemetry.samplePercent", "must be 0 to 100")
 	}
 	if c.Logs.MaxBytes < minLogBytes {
-		fault("logs.maxBytes", "must be at least %d", minLogBytes)
+		f.add("logs.maxBytes", "must be at least %d", minLogBytes)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Logs.Level) {
-		fault("logs.level", "must be debug, info, warn or error")
+		f.add("logs.level", "must be debug, info, warn or error")
 	}
 	if !slices.Contains([]string{"text", "json"}, c.Logs.Format) {
-		fault("logs.format", "must be text or json")
+		f.add("logs.format", "must be text or json")
 	}
+}
+
+func (c Config) checkMail(f *faultsOf) {
 	if m := c.Mail; m.Host != "" {
 		if at, err := mail.ParseAddress(m.From); err != nil || at.Address == "" {
-			fault("mail.from", "must be a mail address")
+			f.add("mail.from", "must be a mail address")
 		}
 		if m.Port < 1 || m.Port > 65535 {
-			fault("mail.port", "must be 1 to 65535")
+			f.add("mail.port", "must be 1 to 65535")
 		}
 		if m.Security == "none" && m.Username != "" {
-			fault("mail.security", "must be starttls or tls with a username")
+			f.add("mail.security", "must be starttls or tls with a username")
 		}
 	}
 	if !slices.Contains([]string{"starttls", "tls", "none"}, c.Mail.Security) {
-		fault("mail.security", "must be starttls, tls or none")
+		f.add("mail.security", "must be starttls, tls or none")
 	}
-	for key, list := range map[string][]string{
-		"outbound.allowCidr": c.Outbound.AllowCIDR,
-		"internal.allowCidr": c.Internal.AllowCIDR, "metrics.allowCidr": c.Metrics.AllowCIDR, "server.trustedProxy.cidrs": c.Server.TrustedProxy.CIDRs,
-	} {
-		if _, err := Prefixes(list); err != nil {
-			fault(key, "%v", err)
-		}
-	}
+}
+
+func (c Config) checkNumbers(f *faultsOf) {
 	for key, n := range map[string]int{
 		"rateLimit.tenantPerSecond": c.RateLimit.TenantPerSecond, "rateLimit.tenantBurst": c.RateLimit.TenantBurst,
 		"rateLimit.loginPerMinute": c.RateLimit.LoginPerMinute, "rateLimit.devicePerSecond": c.RateLimit.DevicePerSecond,
@@ -286,24 +312,30 @@ func (c Config) Check() error {
 		"database.connections": c.Database.Connections,
 	} {
 		if n < 0 {
-			fault(key, "must not be negative")
+			f.add(key, "must not be negative")
+		}
+	}
+}
+
+func (c Config) checkAddresses(f *faultsOf) {
+	for key, list := range map[string][]string{
+		"outbound.allowCidr": c.Outbound.AllowCIDR,
+		"internal.allowCidr": c.Internal.AllowCIDR, "metrics.allowCidr": c.Metrics.AllowCIDR, "server.trustedProxy.cidrs": c.Server.TrustedProxy.CIDRs,
+	} {
+		if _, err := Prefixes(list); err != nil {
+			f.add(key, "%v", err)
 		}
 	}
 	for _, origin := range c.CORS.Origins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
-			fault("cors.origins", "must be origins such as https://ops.example.com, %q is none", origin)
+			f.add("cors.origins", "must be origins such as https://ops.example.com, %q is none", origin)
 		}
 	}
 	if base := c.Payment.CallbackBase; base != "" {
 		if u, err := url.Parse(base); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			fault("payment.callbackBase", "must be an http or https address without query")
+			f.add("payment.callbackBase", "must be an http or https address without query")
 		}
 	}
-	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {
-		fault("admin", "takes either password or passwordFile")
-	}
-	slices.SortFunc(faults, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errors.Join(faults...)
 }
 
 // Prefixes reads networks; a bare address is a network of one.

@@ -22,7 +22,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/evcs/evcs/internal/config"
-	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/evcstest"
 	"github.com/evcs/evcs/internal/judge"
 )
@@ -321,14 +320,4 @@ func exchange(t *testing.T, method, url string, body []byte, headers ...string) 
 	return judge.Exchange{
 		Method: method, URL: url, Header: r.Header, Body: body, Status: answer.StatusCode, AnswerHeader: answer.Header, Answer: got,
 	}
-}
-
-// codeOf is the code in an answer.
-func codeOf(t *testing.T, e judge.Exchange) evcs.Code {
-	t.Helper()
-	var f struct{ Code evcs.Code }
-	if err := json.Unmarshal(e.Answer, &f); err != nil {
-		t.Fatalf("%d %s: %v", e.Status, e.Answer, err)
-	}
-	return f.Code
 }

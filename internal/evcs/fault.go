@@ -65,7 +65,7 @@ func (p faultPattern) fill(text string) (zh string, loose int, ok bool) {
 	var b strings.Builder
 	b.WriteString(p.zh[0])
 	for i, next := range p.en[1:] {
-		part := rest
+		var part string
 		if i == len(p.en)-2 {
 			if !strings.HasSuffix(rest, next) {
 				return "", 0, false

@@ -340,8 +340,8 @@ func writeCSV[Record any](reply Reply, a *evcs.Actor, columns []column, next fun
 		// A refused deadline only means that the connection has none (in tests).
 		_ = out.SetWriteDeadline(evcs.Monotonic().Add(exportPatience))
 		w.Flush()
-		if w.Error() != nil {
-			return nil // the reader is gone
+		if gone := w.Error() != nil; gone {
+			return nil
 		}
 		if !more {
 			break
@@ -351,7 +351,7 @@ func writeCSV[Record any](reply Reply, a *evcs.Actor, columns []column, next fun
 		}
 	}
 	if written == nil {
-		written = w.Write([]string{"#rows", strconv.Itoa(n)})
+		_ = w.Write([]string{"#rows", strconv.Itoa(n)}) // a reader who is gone misses it
 	}
 	w.Flush()
 	return nil

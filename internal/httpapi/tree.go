@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -98,7 +99,7 @@ func (w *writer) describe(op node, d *declared) {
 
 // replayable reports whether an Idempotency-Key is honoured.
 func (d *declared) replayable() bool {
-	return d.Method == "POST" && !d.NoReplay && !d.Secret && d.Content == "" && d.Access != public && d.Access != internalOnly && d.Access != deviceOnly
+	return d.Method == http.MethodPost && !d.NoReplay && !d.Secret && d.Content == "" && d.Access != public && d.Access != internalOnly && d.Access != deviceOnly
 }
 
 func permissionText(d *declared) string {

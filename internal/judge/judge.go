@@ -60,11 +60,11 @@ func Read(text []byte) (*Document, error) {
 }
 
 // Committed is the committed document, docs/openapi.yaml.
-func Committed(t testing.TB) *Document {
-	t.Helper()
+func Committed(tb testing.TB) *Document {
+	tb.Helper()
 	doc, err := committed()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return doc
 }
@@ -155,19 +155,19 @@ const (
 
 // Check fails the test when the document and the daemon disagree about an
 // exchange.
-func (d *Document) Check(t testing.TB, e Exchange, m Manner) {
-	t.Helper()
-	known, request, answer := d.Judge(context.WithoutCancel(t.Context()), e)
+func (d *Document) Check(tb testing.TB, e Exchange, m Manner) {
+	tb.Helper()
+	known, request, answer := d.Judge(context.WithoutCancel(tb.Context()), e)
 	switch {
 	case !known:
 		return
 	case request != nil && e.Status < http.StatusBadRequest && m != Lenient:
-		t.Errorf("%s %s: the document refuses what the daemon takes: %.600s\n%.600s", e.Method, e.URL, request.Error(), e.Body)
+		tb.Errorf("%s %s: the document refuses what the daemon takes: %.600s\n%.600s", e.Method, e.URL, request.Error(), e.Body)
 	case request == nil && e.Status == http.StatusBadRequest && m != Unseen && schemaFault(e.Answer):
-		t.Errorf("%s %s: the daemon refuses what the document takes: %s\n%s", e.Method, e.URL, e.Answer, e.Body)
+		tb.Errorf("%s %s: the daemon refuses what the document takes: %s\n%s", e.Method, e.URL, e.Answer, e.Body)
 	}
 	if answer != nil {
-		t.Errorf("%s %s: the answer is not the document's: %.600s\n%.2000s", e.Method, e.URL, answer.Error(), e.Answer)
+		tb.Errorf("%s %s: the answer is not the document's: %.600s\n%.2000s", e.Method, e.URL, answer.Error(), e.Answer)
 	}
 }
 

@@ -38,7 +38,7 @@ type preparedIn struct {
 
 // ExecContext implements conn.
 func (p preparedIn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := p.stmts.get(ctx, query) //nolint:sqlclosecheck // kept by the cache
+	stmt, err := p.stmts.get(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (p preparedIn) ExecContext(ctx context.Context, query string, args ...any) 
 
 // QueryContext implements conn.
 func (p preparedIn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	stmt, err := p.stmts.get(ctx, query) //nolint:sqlclosecheck // kept by the cache
+	stmt, err := p.stmts.get(ctx, query)
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func (p *Pump) attempt(ctx context.Context, w *Webhook, d *Delivery) (bool, erro
 	body := []byte(d.Body)
 	status, failure := p.Courier.Post(ctx, w.URL, Header(string(secret), d.Event, at, body), body)
 	if failure != nil && ctx.Err() != nil {
-		return false, nil // we are stopping; it is sent again after the start
+		return false, nil //nolint:nilerr // we are stopping; it is sent again after the start
 	}
 	d.after(status, failure, at, p.Clock.Now())
 	return failure == nil || d.State == Failed, p.keep(context.WithoutCancel(ctx), w, d, d.LastError)

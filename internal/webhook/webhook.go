@@ -377,7 +377,7 @@ func (r *Registry) Redeliver(ctx context.Context, a *evcs.Actor, t evcs.TenantID
 
 // queue makes the deliveries of events for the webhooks that want them.
 func queue(ctx context.Context, s Store, hooks []Webhook, events []evcs.Event, body func(evcs.Event) ([]byte, error), now time.Time) (int64, error) {
-	above := make(map[evcs.TenantID][]evcs.TenantID)
+	reach := audience{s, make(map[evcs.TenantID][]evcs.TenantID)}
 	var n int64
 	for _, e := range events {
 		if e.Tenant == 0 {
@@ -385,21 +385,12 @@ func queue(ctx context.Context, s Store, hooks []Webhook, events []evcs.Event, b
 		}
 		for i := range hooks {
 			w := &hooks[i]
-			if !w.Wants(e.Type) {
-				continue
+			mine, err := reach.includes(ctx, w, e)
+			if err != nil {
+				return n, err
 			}
-			if e.Tenant != w.Tenant {
-				chain, seen := above[e.Tenant]
-				if !seen {
-					var err error
-					if chain, err = s.Above(ctx, e.Tenant); err != nil {
-						return n, err
-					}
-					above[e.Tenant] = chain
-				}
-				if !w.IncludeDescendants || !slices.Contains(chain, w.Tenant) {
-					continue
-				}
+			if !mine {
+				continue
 			}
 			text, err := body(e)
 			if err != nil {
@@ -414,6 +405,33 @@ func queue(ctx context.Context, s Store, hooks []Webhook, events []evcs.Event, b
 		}
 	}
 	return n, nil
+}
+
+// audience knows whose events a webhook hears; it reads each tenant's
+// ancestors once.
+type audience struct {
+	s     Store
+	above map[evcs.TenantID][]evcs.TenantID
+}
+
+func (a audience) includes(ctx context.Context, w *Webhook, e evcs.Event) (bool, error) {
+	switch {
+	case !w.Wants(e.Type):
+		return false, nil
+	case e.Tenant == w.Tenant:
+		return true, nil
+	case !w.IncludeDescendants:
+		return false, nil
+	}
+	chain, seen := a.above[e.Tenant]
+	if !seen {
+		var err error
+		if chain, err = a.s.Above(ctx, e.Tenant); err != nil {
+			return false, err
+		}
+		a.above[e.Tenant] = chain
+	}
+	return slices.Contains(chain, w.Tenant), nil
 }
 
 // Sign is the signature of a body: v1= and the hexadecimal HMAC-SHA256 of
