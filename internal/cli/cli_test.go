@@ -434,6 +434,7 @@ func section(out *strings.Builder, c *cobra.Command, mark string) {
 		if flags := c.LocalNonPersistentFlags().FlagUsages(); flags != "" {
 			fmt.Fprintf(out, "```\n%s```\n\n", flags)
 		}
+		fmt.Fprintf(out, "Example:\n\n```\n%s\n```\n\n", strings.ReplaceAll(strings.TrimPrefix(exampleOf(c), "  "), "\n  ", "\n"))
 	}
 }
 

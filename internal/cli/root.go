@@ -79,6 +79,7 @@ func newRoot(e *env) *cobra.Command {
 	globalFlags(root, &e.globals)
 	root.AddCommand(helpTopics()...)
 	root.InitDefaultCompletionCmd()
+	helpInLanguage(e, root)
 	return root
 }
 

@@ -34,7 +34,7 @@ func (a app) columns() []field {
 	case tabSessions:
 		return []field{{"state", 10, false}, {"charger", 16, false}, {"no", 2, true}, {"power", 10, true}, {"kWh", 9, true}, {"soc", 6, true}, {"time", 6, true}, {"anomalies", 0, false}}
 	case tabOrders:
-		return []field{{"number", 18, false}, {"station", 0, false}, {"charger", 11, false}, {"kWh", 9, true}, {"amount", 11, true}, {"status", 11, false}}
+		return []field{{"number", 18, false}, {"station", 0, false}, {"charger", 13, false}, {"kWh", 9, true}, {"amount", 10, true}, {"status", 11, false}}
 	case tabAlerts:
 		return []field{{"severity", 10, false}, {"state", 6, false}, {"count", 5, true}, {"last", 8, false}, {"what", 0, false}}
 	case tabMoney:

@@ -173,6 +173,15 @@ func fit(text string, width int) string {
 	return text + spaces(width-ansi.StringWidth(text))
 }
 
+// fitTail is fit that keeps the end: codes differ there.
+func fitTail(text string, width int) string {
+	text = clean(text)
+	if over := ansi.StringWidth(text) - width; over > 0 && width > 0 {
+		text = ansi.TruncateLeft(text, over+1, "…")
+	}
+	return fit(text, width)
+}
+
 // right is fit with the text at the right end.
 func right(text string, width int) string {
 	text = ansi.Truncate(clean(text), width, "…")

@@ -111,15 +111,21 @@ func (a app) footer() string {
 
 func hint(b key.Binding) string { return b.Help().Key + " " + b.Help().Desc }
 
+// short is a hint of one word.
+func short(b key.Binding) string {
+	word, _, _ := strings.Cut(b.Help().Desc, " ")
+	return b.Help().Key + " " + word
+}
+
 // hints are the keys that belong to the shown screen.
 func (a app) hints() []string {
 	var out []string
 	switch {
 	case a.top() == screenCharger, a.top() == screenSession, a.top() == screenOverview && (a.tab == tabChargers || a.tab == tabSessions):
-		out = []string{hint(a.keys.Start), hint(a.keys.Stop), hint(a.keys.Unlock), hint(a.keys.Reset)}
+		out = []string{short(a.keys.Start), short(a.keys.Stop), short(a.keys.Unlock), short(a.keys.Reset)}
 	case a.top() != screenOverview:
 	case a.tab == tabAlerts:
-		out = []string{hint(a.keys.Ack), hint(a.keys.Resolve)}
+		out = []string{short(a.keys.Ack), short(a.keys.Resolve)}
 	case a.tab == tabOverview:
 		out = []string{hint(a.keys.Next)}
 	}
@@ -221,7 +227,7 @@ func (a app) entry(p panel, i, width int) (string, style) {
 			tail = measure(c.CurrentPower, "kW")
 		}
 		room := width - 3 - ansi.StringWidth(tail) - 1
-		return fit(" "+symbol(c.Status)+" "+fit(c.ChargerCode, room)+" "+tail, width), a.theme.status(c.Status)
+		return fit(" "+symbol(c.Status)+" "+fitTail(c.ChargerCode, room)+" "+tail, width), a.theme.status(c.Status)
 	case panelSessions:
 		return a.sessionEntry(a.data.Sessions[i], width), a.theme.busy
 	case panelOrders:

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	_ "embed"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// chinese is the help texts, one a line: English, tab, Chinese. It is read only
+// when help is shown in Chinese.
+//
+//go:embed zh.tsv
+var chinese string
+
+const needed = " (required)"
+
+// translate gives a command and what its help names the texts of the language.
+func translate(c *cobra.Command, texts map[string]string) {
+	say := func(text string) string {
+		bare, required := strings.CutSuffix(text, needed)
+		word, known := texts[bare]
+		switch {
+		case !known:
+			return text
+		case required:
+			return word + " (必需)"
+		default:
+			return word
+		}
+	}
+	c.Short = say(c.Short)
+	for _, child := range c.Commands() {
+		child.Short = say(child.Short)
+	}
+	for _, group := range c.Groups() {
+		group.Title = say(group.Title)
+	}
+	for _, flags := range []*pflag.FlagSet{c.LocalFlags(), c.InheritedFlags()} {
+		flags.VisitAll(func(f *pflag.Flag) { f.Usage = say(f.Usage) })
+	}
+}
+
+func chineseTexts() map[string]string {
+	texts := map[string]string{}
+	for line := range strings.Lines(chinese) {
+		if en, zh, ok := strings.Cut(strings.TrimRight(line, "\n"), "\t"); ok {
+			texts[en] = zh
+		}
+	}
+	return texts
+}
+
+// helpInLanguage shows help in the language of the run, with an example.
+func helpInLanguage(e *env, root *cobra.Command) {
+	plain := root.HelpFunc()
+	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+		if c.Example == "" && c.Runnable() && !c.HasSubCommands() {
+			c.Example = exampleOf(c)
+		}
+		if e.lang() == "zh" {
+			translate(c, chineseTexts())
+			c.SetUsageTemplate(strings.NewReplacer(
+				"Usage:", "用法:", "Aliases:", "别名:", "Examples:", "示例:", "Available Commands:", "命令:", "Additional Commands:", "其他命令:",
+				"Additional help topics:", "其他帮助主题:", "Global Flags:", "全局参数:", "Flags:", "参数:",
+				"Use \"{{.CommandPath}} [command] --help\" for more information about a command.", "用 \"{{.CommandPath}} [command] --help\" 查看命令的详情。",
+			).Replace(c.UsageTemplate()))
+		}
+		plain(c, args)
+	})
+}
+
+// samples are arguments that examples use.
+var samples = map[string]string{
+	"charger-id": "10001", "connector-no": "1", "session-id": "S-01KH3TX0A4N7Q2W9E5R8M6YCDB", "refund-no": "R-20260210-1", "trade-no": "EV20260210000017",
+	"charger-code": "CP-001", "code": "SZ-FT-01", "name": "field", "identifier": "admin@tenant1", "channel": "sandbox", "date": "2026-02-09", "file": "statement.csv",
+	"role-code": "VIEWER", "part": "database", "type": "TRIGGER", "method": "GET", "path": "/api/station",
+	"offline|idle|fault|maintenance|reserved": "maintenance", "station|charger|user|child": "station",
+}
+
+// spelled are the examples that say more than the form of the command.
+var spelled = map[string]string{
+	"evcsctl api":                        "evcsctl api POST /api/station -f stationCode=SZ-1 -f stationName=Depot -f address=\"1 Main Street\"\nevcsctl api /api/order --paginate -F status=11 --jq '.[].orderNo'",
+	"evcsctl login":                      "evcsctl login admin@tenant1\nevcsctl --server https://evcs.example login admin@tenant1 --password-file secret.txt",
+	"evcsctl context add":                "evcsctl --server https://evcs.example --tenant 3 context add field",
+	"evcsctl station create":             "evcsctl station create --code SZ-1 --name Depot --address \"1 Main Street\"",
+	"evcsctl station nearby":             "evcsctl station nearby --latitude 22.54 --longitude 114.06 --available",
+	"evcsctl charger list":               "evcsctl charger list --status 3 --jq '.[].chargerCode'\nevcsctl charger list --all -o csv",
+	"evcsctl charger start":              "evcsctl charger start 10001 1 --user 7 --wait 30s",
+	"evcsctl charger command":            "evcsctl charger command 10001 SET_CONFIG --params '{\"key\":\"HeartbeatInterval\",\"value\":\"60\"}'",
+	"evcsctl order list":                 "evcsctl order list --held true\nevcsctl order list --from 2026-02-01T00:00:00+08:00 --all -o json",
+	"evcsctl order refund":               "evcsctl order refund 318 --amount 10.00 --reason \"charging broke off\" --yes",
+	"evcsctl plan create":                "evcsctl plan create --file docs/examples/plan.yaml",
+	"evcsctl plan validate":              "evcsctl plan validate --file docs/examples/plan.yaml",
+	"evcsctl plan quote":                 "evcsctl plan quote 1 --from 2026-02-10T18:30:00+08:00 --to 2026-02-10T19:30:00+08:00 --energy 42.5",
+	"evcsctl refund create":              "evcsctl refund create 318 --amount 10.00 --reason \"charging broke off\" --yes",
+	"evcsctl reconcile daily":            "evcsctl reconcile daily sandbox",
+	"evcsctl event follow":               "evcsctl event follow --types 'charger.*,alert.*' -o json",
+	"evcsctl log tail":                   "evcsctl log tail -f --level WARN",
+	"evcsctl export":                     "evcsctl export order --from 2026-02-01T00:00:00+08:00 --out orders.csv",
+	"evcsctl stats energy":               "evcsctl stats energy --days 30 --scope SELF_AND_DESCENDANTS",
+	"evcsctl notify create":              "evcsctl notify create --type EMAIL --name NOC --set 'config={\"to\":[\"noc@example.com\"]}'",
+	"evcsctl alert-rule create":          "evcsctl alert-rule create --name QueueLong --metric outbox_lag_seconds --op gt --threshold 60 --severity HIGH",
+	"evcsctl tenant settings":            "evcsctl tenant settings 1 --set sandboxPayments=true",
+	"evcsctl user set-roles":             "evcsctl user set-roles 7 OPERATOR VIEWER",
+	"evcsctl simulate":                   "evcsctl simulate --help",
+	"evcsctl payment create":             "evcsctl payment create 318 --method SANDBOX --key pay-318-1",
+	"evcsctl reconcile statement upload": "evcsctl reconcile statement upload statement.csv --channel sandbox --date 2026-02-09",
+}
+
+// exampleOf is a line that works, made of the command's form, sample arguments
+// and the flags it cannot do without.
+func exampleOf(c *cobra.Command) string {
+	if text, known := spelled[c.CommandPath()]; known {
+		return "  " + strings.ReplaceAll(text, "\n", "\n  ")
+	}
+	out := []string{c.CommandPath()}
+	_, form, _ := strings.Cut(c.Use, " ")
+	for word := range strings.FieldsSeq(form) {
+		if strings.HasPrefix(word, "[") {
+			continue
+		}
+		name := strings.Trim(word, "<>")
+		sample, known := samples[name]
+		if !known {
+			sample = "1"
+		}
+		out = append(out, sample)
+	}
+	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if strings.HasSuffix(f.Usage, needed) {
+			out = append(out, "--"+f.Name, sampleFlag(f))
+		}
+	})
+	return "  " + strings.Join(out, " ")
+}
+
+// sampleFlag is a value a flag takes.
+func sampleFlag(f *pflag.Flag) string {
+	switch f.Name {
+	case "reason", "resolution", "reference":
+		return "\"as agreed\""
+	case "date":
+		return "2026-02-09"
+	case "expires":
+		return "2027-01-01T00:00:00Z"
+	case "code":
+		return "SZ-FT-01"
+	case "scopes", "permissions":
+		return "station:query,charger:query"
+	case "url":
+		return "https://erp.example.com/hook"
+	case "types":
+		return "order.*"
+	case "phone":
+		return "13800138000"
+	case "name", "contact", "tag", "username":
+		return "crew"
+	case "method":
+		return "CASH"
+	case "action":
+		return "EXPLAIN"
+	default:
+		return "1"
+	}
+}

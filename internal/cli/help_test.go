@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func everyCommand(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, child := range c.Commands() {
+		all = append(all, everyCommand(child)...)
+	}
+	return all
+}
+
+func bare() *cobra.Command {
+	return newRoot(newEnv(Program{Getenv: func(string) string { return "" }}))
+}
+
+func TestEveryHelpTextHasItsChinese(t *testing.T) {
+	t.Parallel()
+	texts := chineseTexts()
+	used := map[string]bool{"Help about any command": true}
+	want := func(where, text string) {
+		text = strings.TrimSuffix(text, needed)
+		used[text] = true
+		if texts[text] == "" {
+			t.Errorf("%s: %q has no Chinese", where, text)
+		}
+	}
+	for _, c := range everyCommand(bare()) {
+		want(c.CommandPath(), c.Short)
+		for _, group := range c.Groups() {
+			want(c.CommandPath(), group.Title)
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) { want(c.CommandPath()+" --"+f.Name, f.Usage) })
+	}
+	for text := range texts {
+		if !used[text] {
+			t.Errorf("zh.tsv: nothing says %q", text)
+		}
+	}
+}
+
+func TestHelpSpeaksTheLanguage(t *testing.T) {
+	t.Parallel()
+	vars := map[string]string{"LANG": "zh_CN.UTF-8", "XDG_CONFIG_HOME": t.TempDir()}
+	for args, want := range map[string][]string{
+		"--help":                      {"用法:", "充电与资金:", "充电订单"},
+		"order refund --help":         {"用法:", "示例:", "evcsctl order refund 318", "元; 默认全部剩余", "原因 (必需)", "全局参数:"},
+		"order list --help --lang en": {"Usage:", "Examples:", "most rows to read"},
+		"completion bash --help":      {"用法:"},
+		"help exit-codes":             {"130  interrupted"},
+	} {
+		got := run(t, vars, "", strings.Fields(args)...)
+		for _, text := range want {
+			if got.code != 0 || !strings.Contains(got.out, text) {
+				t.Errorf("%s: %q is missing in\n%s", args, text, got.out)
+			}
+		}
+	}
+}
+
+// TestEveryExampleIsAccepted parses the examples as the shell would hand them
+// over: the command is found, its flags and the number of its arguments hold.
+func TestEveryExampleIsAccepted(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	for _, c := range everyCommand(bare()) {
+		path := c.CommandPath()
+		if c.HasSubCommands() || !c.Runnable() || strings.HasPrefix(path, "evcsctl completion") || path == "evcsctl help" || path == "evcsctl simulate" {
+			continue
+		}
+		for line := range strings.SplitSeq(exampleOf(c), "\n") {
+			args := shellWords(strings.TrimSpace(line))
+			root := bare()
+			found, rest, err := root.Find(args[1:])
+			if err != nil || found.CommandPath() != path {
+				t.Errorf("%s: %v finds %s, %v", path, args, found.CommandPath(), err)
+				continue
+			}
+			if err := found.ParseFlags(rest); err != nil {
+				t.Errorf("%s: %v", line, err)
+			} else if err := found.ValidateArgs(found.Flags().Args()); err != nil {
+				t.Errorf("%s: %v", line, err)
+			}
+			seen++
+		}
+	}
+	if seen < 150 {
+		t.Errorf("only %d examples", seen)
+	}
+	for path := range spelled {
+		if !slices.ContainsFunc(everyCommand(bare()), func(c *cobra.Command) bool { return c.CommandPath() == path }) {
+			t.Errorf("an example for %s, which is no command", path)
+		}
+	}
+}
+
+// shellWords splits a line at spaces outside quotes.
+func shellWords(line string) []string {
+	var words []string
+	var quote rune
+	word, open := "", false
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word += string(r)
+		case r == '\'' || r == '"':
+			quote, open = r, true
+		case r == ' ':
+			if word != "" || open {
+				words = append(words, word)
+			}
+			word, open = "", false
+		default:
+			word += string(r)
+		}
+	}
+	if word != "" || open {
+		words = append(words, word)
+	}
+	return words
+}
