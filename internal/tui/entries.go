@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/evcs/evcs/internal/api"
 )
@@ -302,6 +303,11 @@ func (a app) clock(t api.Time) string {
 		return at.Format("15:04:05")
 	}
 	return at.Format("01-02")
+}
+
+// moment is a day and a time where the person sits.
+func (a app) moment(t api.Time) string {
+	return t.Std().In(a.opts.Now().Location()).Format(time.DateTime)
 }
 
 // viewSession shows a session with its power and energy as lines of bars.

@@ -53,7 +53,8 @@ type doneMsg struct {
 // ask puts the question that belongs to a key, if the target has that.
 func (a app) ask(msg tea.KeyMsg, t target) (tea.Model, tea.Cmd) {
 	p := prompt{action: Action{Charger: t.charger, Connector: t.connector, Alert: t.alert}}
-	what, where := "", t.name
+	var what string
+	where := t.name
 	charger, connector := t.charger != 0 && t.alert == 0, t.connector != 0 && t.alert == 0
 	switch {
 	case key.Matches(msg, a.keys.Start) && connector:

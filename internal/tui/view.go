@@ -299,7 +299,7 @@ func (a app) viewCharger() []string {
 	}
 	heard := "-"
 	if c.LastHeartbeat != nil {
-		heard = c.LastHeartbeat.String()
+		heard = a.moment(*c.LastHeartbeat)
 	}
 	lines := []string{
 		a.theme.title.Render(fit(a.words.detailCharger+" "+c.ChargerCode+"  "+c.ChargerName, a.width)), "",
@@ -336,14 +336,14 @@ func (a app) viewOrder() []string {
 	}
 	end := "-"
 	if o.EndTime != nil {
-		end = o.EndTime.String()
+		end = a.moment(*o.EndTime)
 	}
 	lines := []string{
 		a.theme.title.Render(fit(a.words.detailOrder+" "+o.OrderNo, a.width)), "",
 		a.pair("status", a.words.ordered[o.Status]),
 		a.pair("station", o.StationName),
 		a.pair("charger", o.ChargerCode+"#"+strconv.Itoa(o.ConnectorNo)),
-		a.pair("startTime", o.StartTime.String()),
+		a.pair("startTime", a.moment(o.StartTime)),
 		a.pair("endTime", end),
 		a.pair("energy", o.Energy.String()+" kWh"),
 		a.pair("amount", "¥"+o.Amount.String()),
