@@ -141,10 +141,10 @@ func (y *yard) build(ctx context.Context, tx *store.Tx, withPlan bool) error {
 func (y *yard) restart() {
 	y.engine = charging.New(charging.Config{
 		Urgent: func(ctx context.Context, fn func(charging.Tx) error) error {
-			return y.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+			return y.db.Transact(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 		},
 		Patient: func(ctx context.Context, fn func(charging.Tx) error) error {
-			return y.db.Gather(ctx, func(tx *store.Tx) error { return fn(tx) })
+			return y.db.Gather(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 		},
 		Rolls: y.db.Rolls(), Hub: device.NewHub(), Clock: y.clock, Node: "n1",
 	})

@@ -24,10 +24,10 @@ import (
 func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, error) {
 	clock := d.opt.Clock
 	urgent := func(ctx context.Context, fn func(charging.Tx) error) error {
-		return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+		return d.db.Transact(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 	}
 	patient := func(ctx context.Context, fn func(charging.Tx) error) error {
-		return d.db.Gather(ctx, func(tx *store.Tx) error { return fn(tx) })
+		return d.db.Gather(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 	}
 	hub := device.NewHub()
 	p.engine = charging.New(charging.Config{

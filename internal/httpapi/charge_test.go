@@ -80,7 +80,7 @@ func newForecourt(t *testing.T, db *store.DB) *forecourt {
 		t.Fatal(err)
 	}
 	urgent := func(ctx context.Context, fn func(charging.Tx) error) error {
-		return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+		return db.Transact(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 	}
 	f.engine = charging.New(charging.Config{Urgent: urgent, Patient: urgent, Rolls: db.Rolls(), Hub: device.NewHub(), Clock: f.clock, Node: "n"})
 	t.Cleanup(f.engine.Drain)

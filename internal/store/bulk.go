@@ -52,6 +52,7 @@ func newBulkTable(name, columns, tail string) *bulkTable {
 	for i := range t.texts {
 		n := 1 << i
 		t.texts[i] = "INSERT INTO " + name + " (" + columns + ") VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", n), ", ") + tail
+		dollarTexts.Store(t.texts[i], turnDollars(t.texts[i])) // many binds, but few texts
 	}
 	return t
 }
@@ -208,10 +209,14 @@ type direct interface {
 	numberCells(ctx context.Context, query string, args []cell) (n int64, found bool, err error)
 }
 
-// execCells is exec for cells.
+// execCells is exec for cells of a statement whose effect nobody asks for: on
+// PostgreSQL it may run later and then returns 0.
 func (q querier) execCells(ctx context.Context, what, query string, args []cell) (n int64, err error) {
 	ctx, end := span.Begin(ctx, span.SQL, what)
 	defer func() { end(err) }()
+	if p, ok := q.c.(*pipe); ok && p.later(what, dollars(query), args, false) {
+		return 0, nil
+	}
 	if d, ok := q.c.(direct); ok {
 		n, err := d.execCells(ctx, query, args)
 		return n, translate(what, err)
@@ -228,10 +233,14 @@ func (q querier) execCells(ctx context.Context, what, query string, args []cell)
 	return n, translate(what, err)
 }
 
-// alter is exec for cells of a statement that is not an addition.
+// alter is a compare-and-swap: it returns how many rows have moved, at most one.
+// On PostgreSQL it may run later and then returns 1, see pipe.
 func (q querier) alter(ctx context.Context, what, query string, args ...cell) (int64, error) {
 	if err := q.settle(ctx, query); err != nil {
 		return 0, err
+	}
+	if p, ok := q.c.(*pipe); ok && p.later(what, dollars(query), args, true) {
+		return 1, nil
 	}
 	return q.execCells(ctx, what, query, args)
 }

@@ -68,6 +68,13 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	return nil, errors.New(`the database URL must begin with "sqlite:" or "postgres://"`)
 }
 
+// The page caches of SQLite in KiB, negative as its pragma has it. Each reader
+// has its own, behind that of the system.
+const (
+	writerCache = "-16000"
+	readerCache = "-4000"
+)
+
 func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	if path == "" || strings.Contains(path, ":memory:") {
 		return nil, errors.New("the SQLite database needs a file")
@@ -77,10 +84,10 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 		synchronous = "OFF"
 	}
 	pragmas := []string{
-		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(1)", "cache_size(-16000)", "temp_store(MEMORY)",
+		"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(1)", "temp_store(MEMORY)",
 		"wal_autocheckpoint(8000)",
 	}
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&_txlock=immediate"
+	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?_pragma=" + strings.Join(pragmas, "&_pragma=") + "&_pragma=cache_size(" + readerCache + ")&_txlock=immediate"
 	pool, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -91,7 +98,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	pool.SetMaxOpenConns(c.Readers)
 	pool.SetMaxIdleConns(c.Readers)
 	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, reads: newStatements(pool.PrepareContext), sizes: sizesSQLite(path)}
-	if db.writer, err = newWriter(ctx, path, pragmas, c.Logger, db); err != nil {
+	if db.writer, err = newWriter(ctx, path, append(pragmas, "cache_size("+writerCache+")"), c.Logger, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
 	return db, nil

@@ -111,6 +111,14 @@ func dollars(query string) string {
 	if done, ok := dollarTexts.Load(query); ok {
 		return done.(string) //nolint:errcheck,forcetypeassert // only strings are stored
 	}
+	turned := turnDollars(query)
+	if strings.Count(query, "?") < dynamicBinds {
+		dollarTexts.Store(query, turned)
+	}
+	return turned
+}
+
+func turnDollars(query string) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range query {
@@ -121,9 +129,6 @@ func dollars(query string) string {
 			continue
 		}
 		b.WriteRune(r)
-	}
-	if strings.Count(query, "?") < dynamicBinds {
-		dollarTexts.Store(query, b.String())
 	}
 	return b.String()
 }

@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -61,33 +59,43 @@ func (db *DB) transact(ctx context.Context, urgent bool, fn func(*Tx) error) (er
 	}
 }
 
-// transactPostgres takes a connection with the caller's context and then runs
-// without it: a statement cancelled half-way would cost its connection.
+// transactPostgres runs fn, again carefully when a statement that was not
+// waited for has moved no row.
 func (db *DB) transactPostgres(ctx context.Context, fn func(*Tx) error) error {
+	err := db.throughPipe(ctx, false, fn)
+	if errors.Is(err, errUnmoved) {
+		return db.throughPipe(ctx, true, fn)
+	}
+	return err
+}
+
+// throughPipe takes a connection with the caller's context and then runs
+// without it.
+func (db *DB) throughPipe(ctx context.Context, again bool, fn func(*Tx) error) error {
 	c, err := db.pool.Conn(ctx)
 	if err != nil {
 		return unavailable("connect", err)
 	}
-	tx, err := c.BeginTx(context.WithoutCancel(ctx), nil)
-	if err != nil {
-		return errors.Join(unavailable("begin", err), c.Close())
+	p := &pipe{c: c, careful: true, again: again}
+	err = db.runWhole(ctx, p, fn)
+	if err == nil {
+		err = p.failed // fn may have thought nothing of it
 	}
 	if answerFirst {
-		err := db.runWhole(ctx, withoutCancel{tx}, fn)
 		go func() {
 			commitLater()
-			_, _ = tx.Commit(), c.Close()
+			_, _ = p.commit(ctx), c.Close()
 		}()
 		return err
 	}
 	defer c.Close() // goes back to the pool
-	if err := db.runWhole(ctx, withoutCancel{tx}, fn); err != nil {
-		if rollback := tx.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
-			return errors.Join(err, fmt.Errorf("rollback: %w", rollback))
+	if err == nil {
+		err = p.commit(ctx)
+		if err == nil {
+			return nil
 		}
-		return err
 	}
-	return translate("commit", tx.Commit())
+	return p.undo(ctx, err)
 }
 
 // runWhole runs fn and writes what it has added.
@@ -97,17 +105,6 @@ func (db *DB) runWhole(ctx context.Context, c conn, fn func(*Tx) error) error {
 		return err
 	}
 	return tx.q.finish(ctx)
-}
-
-// withoutCancel runs every statement without the caller's context.
-type withoutCancel struct{ tx *sql.Tx }
-
-func (w withoutCancel) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return w.tx.ExecContext(context.WithoutCancel(ctx), query, args...)
-}
-
-func (w withoutCancel) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return w.tx.QueryContext(context.WithoutCancel(ctx), query, args...)
 }
 
 func pause(ctx context.Context, d time.Duration) error {
