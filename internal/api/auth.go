@@ -4,6 +4,7 @@ package api
 type Login struct {
 	Identifier string `json:"identifier" doc:"Identifier, username@tenantCode or username@tenant<id>" minLength:"1" maxLength:"100"`
 	Password   string `json:"password" minLength:"1" maxLength:"128"`
+	Totp       string `json:"totp,omitempty" doc:"Code of the second factor, or a recovery code" maxLength:"16"`
 }
 
 // Refresh is the body of POST /api/auth/refresh.

@@ -210,6 +210,7 @@ type Store interface {
 	People
 	SignIns
 	Keys
+	FactorStore
 }
 
 // Tx is what the verbs of this package need of a transaction.

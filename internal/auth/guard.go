@@ -30,6 +30,7 @@ type Reads interface {
 	SignIn(ctx context.Context, id string) (*SignIn, error)
 	Failures(ctx context.Context, key string) (Failures, error)
 	KeyByHash(ctx context.Context, hash string) (*Key, error)
+	Factor(ctx context.Context, scope evcs.Scope, id evcs.UserID) (*Factor, error)
 }
 
 // Chains reads the committed tree.
@@ -45,7 +46,8 @@ type Config struct {
 	Read       Reads
 	Tenants    Chains
 	Hasher     *Hasher
-	Secret     []byte // signs access tokens, 32 bytes at least
+	Sealer     *Sealer // of second factors; without one there are none
+	Secret     []byte  // signs access tokens, 32 bytes at least
 	AccessTTL  time.Duration
 	RefreshTTL time.Duration
 	RefreshMax time.Duration

@@ -35,10 +35,15 @@ type From struct{ Address, Agent string }
 // ErrTooManyFailures is 9429: an address has failed too often.
 var ErrTooManyFailures = evcs.NewError(evcs.CodeRateLimited, "too many failed sign-ins from one address")
 
-// SignIn checks an identifier and a password and begins a sign-in. Before the
-// password is right every cause is 6001 after the same time; then 6004, 5004
-// or 5005. Five failures in a row lock the account (6002).
-func (g *Guard) SignIn(ctx context.Context, identifier, password string, from From) (*Tokens, error) {
+// Proof is what somebody shows to sign in: his password and, when he has a
+// second factor, a code of it or a recovery code.
+type Proof struct{ Password, Code string }
+
+// SignIn checks an identifier and a proof and begins a sign-in. Before the
+// password is right every cause is 6001 after the same time; then 6004, 5004,
+// 5005 or, of the second factor, 6001 with ErrSecondFactor's data. Five failures
+// in a row, of either, lock the account (6002).
+func (g *Guard) SignIn(ctx context.Context, identifier string, proof Proof, from From) (*Tokens, error) {
 	now := g.cfg.Clock.Now()
 	if wait := g.misses.wait(from.Address, now); wait > 0 {
 		return nil, evcs.With(ErrTooManyFailures, map[string]any{"retryAfter": seconds(wait)})
@@ -52,7 +57,7 @@ func (g *Guard) SignIn(ctx context.Context, identifier, password string, from Fr
 	if u != nil {
 		key = AccountKey(u.ID)
 	}
-	right, err := g.cfg.Hasher.verify(ctx, u, password, func() error { return g.unlocked(ctx, key) })
+	right, err := g.cfg.Hasher.verify(ctx, u, proof.Password, func() error { return g.unlocked(ctx, key) })
 	switch {
 	case errors.Is(err, ErrLocked):
 		g.misses.add(from.Address, now)
@@ -66,7 +71,7 @@ func (g *Guard) SignIn(ctx context.Context, identifier, password string, from Fr
 	if err := g.mayEnter(ctx, u); err != nil {
 		return nil, errors.Join(err, g.record(ctx, u, identifier, from, tenant.LoginFailed, err))
 	}
-	return g.enter(ctx, u, key, from)
+	return g.enter(ctx, u, key, proof.Code, from)
 }
 
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
@@ -77,7 +82,11 @@ func (g *Guard) unlocked(ctx context.Context, key string) error {
 	if err != nil {
 		return fmt.Errorf("read failures: %w", err)
 	}
-	now := g.cfg.Clock.Now()
+	return f.locked(g.cfg.Clock.Now())
+}
+
+// locked is 6002 while the account is locked.
+func (f Failures) locked(now time.Time) error {
 	if !f.LockedUntil.After(now) {
 		return nil
 	}
@@ -171,17 +180,25 @@ func (g *Guard) mayEnter(ctx context.Context, u *User) error {
 	return chain.Blocked(g.cfg.Clock.Now())
 }
 
-// enter begins the sign-in.
-func (g *Guard) enter(ctx context.Context, found *User, key string, from From) (*Tokens, error) {
+// enter begins the sign-in, if the second factor allows it.
+func (g *Guard) enter(ctx context.Context, found *User, key, code string, from From) (*Tokens, error) {
 	now := g.cfg.Clock.Now()
 	var tokens *Tokens
+	var refusal error
 	err := g.cfg.Transact(ctx, func(tx Tx) error {
+		tokens, refusal = nil, nil
 		u, err := tx.Auth().User(ctx, evcs.Only(found.Tenant), found.ID)
 		if errors.Is(err, ErrUserNotFound) || err == nil && u.PasswordHash != found.PasswordHash {
 			return ErrBadCredentials // changed since it was compared
 		}
 		if err != nil {
 			return err
+		}
+		if refusal, err = g.second(ctx, tx, u, code, now); err != nil {
+			return err
+		}
+		if refusal != nil { // committed together with what it counted
+			return tenant.Audit(ctx, tx.Tenants(), principalOf(u, "", from), loginRow(now, u, u.Identifier, tenant.LoginFailed, refusal))
 		}
 		s := SignIn{
 			ID: rand.Text(), Tenant: u.Tenant, User: u.ID, At: now, MaxEnd: now.Add(g.cfg.RefreshMax),
@@ -200,6 +217,10 @@ func (g *Guard) enter(ctx context.Context, found *User, key string, from From) (
 	})
 	if err != nil {
 		return nil, fmt.Errorf("begin a sign-in: %w", err)
+	}
+	if refusal != nil {
+		g.misses.add(from.Address, now)
+		return nil, refusal
 	}
 	return tokens, nil
 }
@@ -340,15 +361,10 @@ func (g *Guard) ChangePassword(ctx context.Context, a *evcs.Actor, old, password
 	if err := CheckPassword("newPassword", password, u.Username); err != nil {
 		return err
 	}
-	key := AccountKey(u.ID)
-	right, err := g.cfg.Hasher.verify(ctx, u, old, func() error { return g.unlocked(ctx, key) })
-	if err != nil {
+	if u, err = g.prove(ctx, a, old, tenant.ChangePassword); err != nil {
 		return err
 	}
-	now := g.cfg.Clock.Now()
-	if !right {
-		return g.wrongOldPassword(ctx, a, u)
-	}
+	key, now := AccountKey(u.ID), g.cfg.Clock.Now()
 	hash, err := g.cfg.Hasher.Hash(ctx, password)
 	if err != nil {
 		return err
@@ -374,14 +390,28 @@ func (g *Guard) ChangePassword(ctx context.Context, a *evcs.Actor, old, password
 	return nil
 }
 
+// prove is the actor as a user once his password is right; a wrong one is 6008,
+// counts towards the lockout and is audited as action.
+func (g *Guard) prove(ctx context.Context, a *evcs.Actor, password string, action tenant.Action) (*User, error) {
+	u, err := g.cfg.Read.User(ctx, evcs.Only(a.Tenant), a.User)
+	if err != nil {
+		return nil, err
+	}
+	right, err := g.cfg.Hasher.verify(ctx, u, password, func() error { return g.unlocked(ctx, AccountKey(u.ID)) })
+	if err == nil && !right {
+		err = g.wrongOldPassword(ctx, a, u, action)
+	}
+	return u, err
+}
+
 // wrongOldPassword counts a failure and answers 6008.
-func (g *Guard) wrongOldPassword(ctx context.Context, a *evcs.Actor, u *User) error {
+func (g *Guard) wrongOldPassword(ctx context.Context, a *evcs.Actor, u *User, action tenant.Action) error {
 	now := g.cfg.Clock.Now()
 	err := g.cfg.Transact(ctx, func(tx Tx) error {
 		if err := g.count(ctx, tx, u, AccountKey(u.ID), now); err != nil {
 			return err
 		}
-		return tenant.Audit(ctx, tx.Tenants(), a, loginRow(now, u, u.Identifier, tenant.ChangePassword, ErrOldPassword))
+		return tenant.Audit(ctx, tx.Tenants(), a, loginRow(now, u, u.Identifier, action, ErrOldPassword))
 	})
 	if err != nil {
 		return fmt.Errorf("count a wrong old password: %w", err)

@@ -305,6 +305,7 @@ func newUserGroup(e *env) *cobra.Command {
 			return c.Users.Roles(ctx, id)
 		}),
 		newSetRoles(e),
+		newTotpGroup(e),
 		verb("unlock <user-id>", "Clear the lock of a user", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 			target, err := parseID(args[0])
 			if err != nil {

@@ -19,6 +19,7 @@ type loginOptions struct {
 	identifier string
 	stdin      bool
 	file       string
+	code       string // file with the code of the second factor
 }
 
 func newLogin(e *env) *cobra.Command {
@@ -33,9 +34,11 @@ func newLogin(e *env) *cobra.Command {
 		return loginRun(ctx, e, opts)
 	})
 	c.Long = "Sign in with an identifier such as admin@tenant1. The password is asked for without echo, or read from\n" +
-		"standard input or a file; it is never an argument. The tokens are stored in tokens.json (0600)."
+		"standard input or a file; it is never an argument. The code of a second factor is asked for when there\n" +
+		"is one. The tokens are stored in tokens.json (0600)."
 	c.Flags().BoolVar(&opts.stdin, "password-stdin", false, "read the password from standard input")
 	c.Flags().StringVar(&opts.file, "password-file", "", "read the password from a file")
+	c.Flags().StringVar(&opts.code, "code-file", "", "read the code of the second factor, or a recovery code, from a file")
 	return c
 }
 
@@ -64,7 +67,21 @@ func loginRun(ctx context.Context, e *env, opts loginOptions) error {
 	}
 	ctx, cancel := e.deadline(ctx, 0)
 	defer cancel()
-	result, err := c.Auth.Login(ctx, api.Login{Identifier: opts.identifier, Password: password})
+	body := api.Login{Identifier: opts.identifier, Password: password}
+	if opts.code != "" {
+		if body.Totp, err = e.password(loginOptions{file: opts.code}); err != nil {
+			return err
+		}
+	}
+	result, err := c.Auth.Login(ctx, body)
+	if body.Totp == "" && asksForCode(err) {
+		if body.Totp, err = e.askCode(); err != nil {
+			return err
+		}
+		ctx, cancel := e.deadline(ctx, 0) // of its own: somebody looked for the telephone
+		defer cancel()
+		result, err = c.Auth.Login(ctx, body)
+	}
 	if err != nil {
 		return err
 	}
@@ -78,6 +95,14 @@ func loginRun(ctx context.Context, e *env, opts loginOptions) error {
 	}
 	e.note(e.say("Signed in to %s as %s", "已登录 %s: %s"), target.Server, result.UserInfo.Identifier)
 	return nil
+}
+
+// askCode asks for the code of the second factor, where there is somebody to ask.
+func (e *env) askCode() (string, error) {
+	if !e.inTTY && e.ReadPassword == nil {
+		return "", usage("this account has a second factor: use --code-file")
+	}
+	return (&totpOptions{}).code(e)
 }
 
 // password takes the password from where the flags say; one line break at its

@@ -39,6 +39,28 @@ func (a Auth) ChangePassword(ctx context.Context, body api.ChangePassword) error
 	return err
 }
 
+// Totp reads the state of the own second factor.
+func (a Auth) Totp(ctx context.Context) (api.SecondFactor, error) {
+	return get[api.SecondFactor](ctx, a.w, "/api/auth/totp", nil)
+}
+
+// EnrolTotp makes the secret of a second factor, shown once.
+func (a Auth) EnrolTotp(ctx context.Context, body api.EnrolTotp) (api.TotpEnrolment, error) {
+	return postOnce[api.TotpEnrolment](ctx, a.w, "/api/auth/totp/enrol", body)
+}
+
+// ConfirmTotp makes sign-ins ask for the second factor; the recovery codes are
+// shown once.
+func (a Auth) ConfirmTotp(ctx context.Context, body api.ConfirmTotp) (api.RecoveryCodes, error) {
+	return postOnce[api.RecoveryCodes](ctx, a.w, "/api/auth/totp/confirm", body)
+}
+
+// DisableTotp ends the own second factor.
+func (a Auth) DisableTotp(ctx context.Context, body api.DisableTotp) error {
+	_, err := postOnce[json.RawMessage](ctx, a.w, "/api/auth/totp/disable", body)
+	return err
+}
+
 // Users is people who sign in.
 type Users struct{ w *wire }
 
@@ -80,6 +102,12 @@ func (u Users) ResetPassword(ctx context.Context, id int64, body api.ResetPasswo
 // Unlock clears the lock of a user.
 func (u Users) Unlock(ctx context.Context, id int64) error {
 	_, err := post[json.RawMessage](ctx, u.w, at("/api/user/%s/unlock", id), nil)
+	return err
+}
+
+// ResetTotp takes the second factor from a user who has lost it.
+func (u Users) ResetTotp(ctx context.Context, id int64) error {
+	_, err := post[json.RawMessage](ctx, u.w, at("/api/user/%s/totp/reset", id), nil)
 	return err
 }
 

@@ -31,6 +31,7 @@ func (d *Daemon) wireTenants(p *parts) error {
 	keys := &auth.KeyRing{Clock: d.opt.Clock, Transact: p.people.Transact, Changed: p.guard.Forget}
 	p.api = append(p.api,
 		httpapi.Auth{Guard: p.guard, Keys: keys, Read: read.Auth(), Tenants: read.Tenants()},
+		httpapi.SecondFactor{Own: &auth.Factors{Guard: p.guard}, Write: p.people},
 		httpapi.Users{Clock: d.opt.Clock, Write: p.people, Read: read.Auth(), Tenants: read.Tenants()},
 		httpapi.Roles{Write: p.people, Read: read.Auth(), Tenants: read.Tenants()},
 		httpapi.Tenants{Clock: d.opt.Clock, Write: tenants, Found: p.people, Read: read.Tenants()},

@@ -109,7 +109,7 @@ func (d *Daemon) wireIdentity(ctx context.Context, p *parts) error {
 		return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 	}
 	p.guard, err = auth.NewGuard(auth.Config{
-		Clock: d.opt.Clock, Transact: transact, Read: d.db.Reader().Auth(), Tenants: d.db.Reader().Tenants(), Hasher: p.hasher, Secret: secret,
+		Clock: d.opt.Clock, Transact: transact, Read: d.db.Reader().Auth(), Tenants: d.db.Reader().Tenants(), Hasher: p.hasher, Sealer: p.sealer, Secret: secret,
 		AccessTTL: cfg.Auth.AccessTTL, RefreshTTL: cfg.Auth.RefreshTTL, RefreshMax: cfg.Auth.RefreshMax,
 		FailuresPerMinute: cfg.RateLimit.LoginPerMinute, LockedOut: lockedOut,
 	})

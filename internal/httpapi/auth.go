@@ -83,6 +83,9 @@ func (p Auth) register(s *Server) {
 func (p Auth) registerSignIn(s *Server) {
 	register(s, operation{
 		ID: "login", Method: http.MethodPost, Path: "/api/auth/login", Group: "auth", Access: public, Summary: "Sign in",
+		Description: "A user with a confirmed second factor gives its code, or a recovery code, in totp. Without it, or with a wrong one, a right password is answered " +
+			"with 6001 and the data {\"totpRequired\": true}: this tells nothing to anybody who does not know the password already. Both count towards the lockout. " +
+			"Everybody else's totp is ignored.",
 		Said: signedIn, Secret: true, NoReplay: true,
 		Errors: []evcs.Code{evcs.CodeBadCredentials, evcs.CodeAccountLocked, evcs.CodeAccountDisabled, evcs.CodeTenantDisabled, evcs.CodeTenantExpired},
 	}, p.login)
@@ -112,7 +115,7 @@ func from(ctx context.Context) auth.From {
 }
 
 func (p Auth) login(ctx context.Context, _ *evcs.Actor, in *struct{ Body api.Login }) (*api.LoginResult, error) {
-	tokens, err := p.Guard.SignIn(ctx, in.Body.Identifier, in.Body.Password, from(ctx))
+	tokens, err := p.Guard.SignIn(ctx, in.Body.Identifier, auth.Proof{Password: in.Body.Password, Code: in.Body.Totp}, from(ctx))
 	if err != nil {
 		return nil, err
 	}

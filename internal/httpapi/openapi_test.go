@@ -24,6 +24,7 @@ const documentFile = "../../docs/openapi.yaml"
 func everything() *Server {
 	return New(Config{Clock: fixedClock{time.Unix(0, 0)}, Log: slog.New(slog.DiscardHandler), Version: "1", Parts: []Part{
 		Auth{},
+		SecondFactor{},
 		Users{},
 		Roles{},
 		Tenants{},

@@ -13,12 +13,13 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 )
 
-// Auth keeps users, roles, sign-ins and API keys. It implements auth.Store.
+// Auth keeps users, roles, sign-ins, API keys and second factors. It implements auth.Store.
 type Auth struct {
 	Users
 	Roles
 	SignIns
 	APIKeys
+	Factors
 }
 
 // Auth is what this transaction sees and changes of users, sign-ins and keys.
@@ -27,7 +28,7 @@ func (tx *Tx) Auth() auth.Store { return authOf(tx.q) }
 // Auth is the committed state of users, sign-ins and keys.
 func (r Reader) Auth() Auth { return authOf(r.q) }
 
-func authOf(q querier) Auth { return Auth{Users{q}, Roles{q}, SignIns{q}, APIKeys{q}} }
+func authOf(q querier) Auth { return Auth{Users{q}, Roles{q}, SignIns{q}, APIKeys{q}, Factors{q}} }
 
 // Users keeps users.
 type Users struct{ q querier }
@@ -212,6 +213,9 @@ func (s Users) DeleteUser(ctx context.Context, u *auth.User, at time.Time) error
 	ms := evcs.Millis(at)
 	if err := s.q.swap(ctx, "delete user", `UPDATE users SET deleted_at = ?, updated_at = ?, version = version + 1
 		WHERE id = ? AND tenant_id = ? AND version = ? AND deleted_at = 0`, ms, ms, u.ID, u.Tenant, u.Version); err != nil {
+		return err
+	}
+	if _, err := s.q.exec(ctx, "delete second factor of user", `DELETE FROM totp WHERE user_id = ? AND tenant_id = ?`, u.ID, u.Tenant); err != nil {
 		return err
 	}
 	_, err := s.q.exec(ctx, "delete keys of user",

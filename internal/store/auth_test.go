@@ -69,8 +69,13 @@ func found(t *testing.T, db *store.DB) *house {
 		t.Fatal(err)
 	}
 	h := &house{db: db, clock: &hand{at: day}}
+	sealer, err := auth.NewSealer([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.guard, err = auth.NewGuard(auth.Config{
-		Clock: h.clock, Transact: authTx(db), Read: db.Reader().Auth(), Tenants: db.Reader().Tenants(), Hasher: hasher,
+		Sealer: sealer,
+		Clock:  h.clock, Transact: authTx(db), Read: db.Reader().Auth(), Tenants: db.Reader().Tenants(), Hasher: hasher,
 		Secret: []byte("0123456789abcdef0123456789abcdef"),
 	})
 	if err != nil {
@@ -90,7 +95,7 @@ func found(t *testing.T, db *store.DB) *house {
 
 func (h *house) enter(t *testing.T, identifier string) (*auth.Tokens, *evcs.Actor) {
 	t.Helper()
-	tokens, err := h.guard.SignIn(t.Context(), identifier, rightPassword, auth.From{Address: "127.0.0.1"})
+	tokens, err := h.guard.SignIn(t.Context(), identifier, auth.Proof{Password: rightPassword}, auth.From{Address: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +117,7 @@ func TestSignInAndLockout(t *testing.T) {
 		}
 		for i, who := range []string{"admin@tenant1", "nobody@nowhere"} {
 			wrong := func() error {
-				_, err := h.guard.SignIn(ctx, who, "wrong", auth.From{})
+				_, err := h.guard.SignIn(ctx, who, auth.Proof{Password: "wrong"}, auth.From{})
 				return err
 			}
 			for range 4 {
@@ -127,12 +132,12 @@ func TestSignInAndLockout(t *testing.T) {
 				}
 			}
 			h.clock.pass(14 * time.Minute)
-			_, err := h.guard.SignIn(ctx, who, rightPassword, auth.From{})
+			_, err := h.guard.SignIn(ctx, who, auth.Proof{Password: rightPassword}, auth.From{})
 			if _, data, _ := evcs.Classify(err); !errors.Is(err, auth.ErrLocked) || data["retryAfter"] != int64(60) {
 				t.Errorf("locked: %v, %v", err, data)
 			}
 			h.clock.pass(61 * time.Second) // not extended by the attempt
-			if _, err := h.guard.SignIn(ctx, who, rightPassword, auth.From{}); (err == nil) != (i == 0) || errors.Is(err, auth.ErrLocked) {
+			if _, err := h.guard.SignIn(ctx, who, auth.Proof{Password: rightPassword}, auth.From{}); (err == nil) != (i == 0) || errors.Is(err, auth.ErrLocked) {
 				t.Errorf("after the lock: %v", err)
 			}
 		}
