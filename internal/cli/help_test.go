@@ -128,3 +128,30 @@ func shellWords(line string) []string {
 	}
 	return words
 }
+
+// TestNounsAreWhatTheyBuild holds the texts at the top to those of the commands,
+// and the short start to the whole tree.
+func TestNounsAreWhatTheyBuild(t *testing.T) {
+	t.Parallel()
+	e := newEnv(Program{Getenv: func(string) string { return "" }})
+	for _, part := range parts() {
+		for _, n := range part.nouns {
+			c := n.build(e)
+			if c.Name() != n.name || c.Short != n.short {
+				t.Errorf("%q %q builds %q %q", n.name, n.short, c.Name(), c.Short)
+			}
+			for _, alias := range c.Aliases {
+				root := newRootFor(e, []string{alias})
+				if found, _, err := root.Find([]string{alias}); err != nil || found.HasSubCommands() != c.HasSubCommands() {
+					t.Errorf("the alias %s of %s is not built", alias, n.name)
+				}
+			}
+		}
+	}
+	for _, args := range [][]string{{"order", "list"}, {"--lang", "zh", "help", "order", "list"}, {"-o", "json", "order", "ls"}} {
+		root := newRootFor(e, args)
+		if found, _, err := root.Find([]string{"order", "list"}); err != nil || found.CommandPath() != "evcsctl order list" {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,9 +23,13 @@ const (
 // evcsctl but for the process: streams, arguments and environment come in by p.
 func Main(ctx context.Context, p Program) int {
 	e := newEnv(p)
-	root := newRoot(e)
-	root.SetArgs(p.Args)
+	named := append([]string{}, p.Args...) // not nil: nothing named, nothing built
 	if completing(p.Args) {
+		named = nil
+	}
+	root := newRootFor(e, named)
+	root.SetArgs(p.Args)
+	if named == nil {
 		addCompletions(e, root)
 	}
 	err := root.ExecuteContext(ctx)
@@ -58,12 +63,17 @@ func terminal(stream any) bool {
 	return ok && isatty.IsTerminal(f.Fd())
 }
 
-// newRoot builds the tree of commands. It opens nothing and reads nothing.
-func newRoot(e *env) *cobra.Command {
+// newRoot builds the whole tree of commands. It opens nothing and reads nothing.
+func newRoot(e *env) *cobra.Command { return newRootFor(e, nil) }
+
+// newRootFor builds what a command line needs of the tree: of the nouns that
+// args do not name only the names; nil builds everything.
+func newRootFor(e *env, args []string) *cobra.Command {
 	root := group("evcsctl", "Operate an EV charging system from the command line")
-	for _, part := range parts(e) {
+	for _, part := range parts() {
 		root.AddGroup(&cobra.Group{ID: part.id, Title: part.title})
-		for _, c := range part.commands {
+		for _, noun := range part.nouns {
+			c := noun.command(e, args)
 			c.GroupID = part.id
 			root.AddCommand(c)
 		}
@@ -86,27 +96,82 @@ func newRoot(e *env) *cobra.Command {
 // part is some commands under one heading of the help.
 type part struct {
 	id, title string
-	commands  []*cobra.Command
+	nouns     []noun
 }
 
-func parts(e *env) []part {
+// noun is a command at the top. What is below it is built only when the line
+// names it: nobody waits for flags of others. A test holds the texts together.
+type noun struct {
+	name, short string
+	build       func(*env) *cobra.Command
+}
+
+func (n noun) command(e *env, args []string) *cobra.Command {
+	if args == nil || slices.Contains(args, n.name) || n.name == eventNoun && slices.Contains(args, eventNoun+"s") {
+		return n.build(e)
+	}
+	return &cobra.Command{Use: n.name, Short: n.short, RunE: func(*cobra.Command, []string) error { return nil }}
+}
+
+const eventNoun = "event"
+
+func parts() []part {
 	return []part{
-		{"self", "Yourself and where you work:", []*cobra.Command{newLogin(e), newLogout(e), newWhoami(e), newPassword(e), newContextGroup(e)}},
-		{"access", "Tenants, people and machines:", []*cobra.Command{
-			newTenantGroup(e), newQuotaGroup(e), newUserGroup(e), newRoleGroup(e), newKeyGroup(e), newAuditGroup(e),
+		{"self", "Yourself and where you work:", []noun{
+			{"login", "Sign in and store the tokens", newLogin},
+			{"logout", "Sign out and forget the tokens", newLogout},
+			{"whoami", "Show who is signed in", newWhoami},
+			{"password", "Change the own password", newPassword},
+			{"context", "Where to work: servers and tenants under a name", newContextGroup},
 		}},
-		{"field", "Stations and chargers:", []*cobra.Command{
-			newStationGroup(e), newChargerGroup(e), newConnectorGroup(e), newTagGroup(e), newCommandGroup(e),
-			newConnectionGroup(e), newRejectionGroup(e), newMessageGroup(e),
+		{"access", "Tenants, people and machines:", []noun{
+			{"tenant", "Tenants, their tree, quotas and settings", newTenantGroup},
+			{"quota", "What tenants may have, and what they have", newQuotaGroup},
+			{"user", "Users", newUserGroup},
+			{"role", "Roles and permissions", newRoleGroup},
+			{"key", "API keys of machines", newKeyGroup},
+			{"audit", "The audit record", newAuditGroup},
 		}},
-		{"trade", "Charging and money:", []*cobra.Command{
-			newPlanGroup(e), newSessionGroup(e), newOrderGroup(e), newPaymentGroup(e), newRefundGroup(e), newReconcileGroup(e), newLedgerGroup(e),
+		{"field", "Stations and chargers:", []noun{
+			{"station", "Charging stations", newStationGroup},
+			{"charger", "Chargers, what they do and how they prove who they are", newChargerGroup},
+			{"connector", "Connectors of a charger", newConnectorGroup},
+			{"id-tag", "Cards, vehicles and accounts that chargers ask about", newTagGroup},
+			{"command", "What was asked of chargers and what became of it", newCommandGroup},
+			{"connection", "Open connections of chargers", newConnectionGroup},
+			{"rejection", "Refused connection attempts, with the reason", newRejectionGroup},
+			{"message", "What chargers and the platform said to each other", newMessageGroup},
 		}},
-		{"watch", "Watching:", []*cobra.Command{
-			newDashboard(e), newStatsGroup(e), newEventGroup(e), newAlertGroup(e), newAlertRuleGroup(e), newNotifyGroup(e), newWebhookGroup(e),
-			newOverview(e), newHealth(e), newVersions(e), newMetricsGroup(e), newLogGroup(e),
+		{"trade", "Charging and money:", []noun{
+			{"plan", "Billing plans: what energy costs at which time", newPlanGroup},
+			{"session", "What chargers did: sessions and their curves", newSessionGroup},
+			{"order", "Charging orders", newOrderGroup},
+			{"payment", "Payments", newPaymentGroup},
+			{"refund", "Refunds", newRefundGroup},
+			{"reconcile", "Reconcile days with the channels' statements", newReconcileGroup},
+			{"ledger", "The journal of money", newLedgerGroup},
 		}},
-		{"tools", "Tools:", []*cobra.Command{newExport(e), newAPI(e), newSimulate(e), newDebugGroup(e), newVersion(e)}},
+		{"watch", "Watching:", []noun{
+			{"dashboard", "Watch chargers, sessions, money and alerts live", newDashboard},
+			{"stats", "Figures of the dashboards: now, by day, by station", newStatsGroup},
+			{"event", "What happened: read it, or follow it as it happens", newEventGroup},
+			{"alert", "Alerts", newAlertGroup},
+			{"alert-rule", "What raises alerts", newAlertRuleGroup},
+			{"notify", "Channels that tell people of alerts", newNotifyGroup},
+			{"webhook", "Receivers of events", newWebhookGroup},
+			{"overview", "Show the installation at one look: parts, figures, alerts", newOverview},
+			{"health", "Show the state of every part, or of one with its nodes; exit code 7 when not all is up", newHealth},
+			{"versions", "List what each node of the server runs", newVersions},
+			{"metrics", "Measured figures of the host, the operations and the trade", newMetricsGroup},
+			{"log", "The log of the server: search it, or follow it", newLogGroup},
+		}},
+		{"tools", "Tools:", []noun{
+			{"export", "Write a whole list as CSV, up to a million rows", newExport},
+			{"api", "Call any operation and write its data", newAPI},
+			{"simulate", "Run simulated chargers against a server; see evcsctl simulate --help", newSimulate},
+			{"debug", "Messages of simulated chargers, where the server allows them", newDebugGroup},
+			{"version", "Show which build this is", newVersion},
+		}},
 	}
 }
 
