@@ -3,8 +3,8 @@
 DROP INDEX sessions_open;
 
 -- Readings, bill lines and postings lie in the order of their keys: a table and
--- an index become one. PostgreSQL has no such tables. Rows are copied, which
--- takes about a minute for ten million.
+-- an index become one. PostgreSQL has no such tables. Rows are copied
+-- once.
 
 CREATE TABLE samples_narrow (
     session_id BIGINT NOT NULL,
