@@ -60,6 +60,10 @@ test-leaks: ## Remove one scope after the other; the cross-tenant sweep must fin
 test-postgres: ## The store and whole-program tests on a throw-away PostgreSQL cluster
 	EVCS_REQUIRE_POSTGRES=1 scripts/with-postgres go test -count=1 ./internal/store/... ./internal/charging/... ./internal/cashier/... ./internal/closing/... ./internal/evcstest/...
 
+.PHONY: test-browser
+test-browser: build ## The pages of evcsd in Chromium: documents, sign-in, a call (EVCS_TEST_SHOTS=DIR keeps the pictures)
+	scripts/test-browser
+
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint ## Run golangci-lint at its pinned version (the first build of the tool takes minutes)
 	$(TOOLS)/golangci-lint run ./...

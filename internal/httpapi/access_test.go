@@ -52,7 +52,7 @@ func (r *refusals) Refused(_ context.Context, _ *evcs.Actor, x tenant.Refusal) {
 	r.list = append(r.list, x)
 }
 
-func pacedServer(change func(*Config)) http.Handler {
+func pacedServer(change func(*Config)) *Server {
 	query := map[evcs.Permission]bool{"thing:query": true}
 	c := Config{
 		Clock: fixedClock{time.Date(2026, 2, 10, 10, 35, 0, 0, time.UTC)}, Log: slog.New(slog.DiscardHandler), Tree: tree{},
@@ -187,7 +187,7 @@ func TestSecurityHeaders(t *testing.T) {
 		policy := closedPolicy
 		cache := "no-store"
 		if path == pagePath {
-			policy, cache = pagePolicy, "no-cache"
+			policy, cache = head.Get("Content-Security-Policy"), "no-cache" // TestPagePolicy
 		}
 		got := map[string]string{}
 		want := map[string]string{
@@ -207,6 +207,30 @@ func TestSecurityHeaders(t *testing.T) {
 	h.ServeHTTP(w, r)
 	if w.Header().Get("Strict-Transport-Security") != "max-age=31536000" {
 		t.Errorf("over TLS: %v", w.Header())
+	}
+}
+
+// The page may run its own script and style, and nothing else that is inline.
+func TestPagePolicy(t *testing.T) {
+	t.Parallel()
+	s := pacedServer(nil)
+	for name, h := range map[string]http.Handler{"rest": s, "device": s.DeviceDocuments()} {
+		w := ask(h, pagePath, "", "10.0.0.1")
+		policy := w.Header().Get("Content-Security-Policy")
+		for _, tag := range []string{"script", "style"} {
+			written := strings.Count(w.Body.String(), "<"+tag+">")
+			_, rest, _ := strings.Cut(policy, tag+"-src 'self'")
+			own, _, _ := strings.Cut(rest, ";")
+			if tag == "style" {
+				written++ // the library's
+			}
+			if hashes := strings.Count(own, " 'sha256-"); written < 2 || hashes != written || strings.Contains(own, "unsafe") {
+				t.Errorf("%s: %d %s elements in the page: %s", name, written, tag, policy)
+			}
+		}
+		if w := ask(h, pagePath+"/swagger-ui-bundle.js", "", "10.0.0.1"); w.Code != http.StatusOK || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: a part of the page: %d %v", name, w.Code, w.Header())
+		}
 	}
 }
 

@@ -45,6 +45,9 @@ func keep(text []byte) *keptBody { return &keptBody{text: text, Reader: bytes.Ne
 // Faults are collected; an error is a refusal that ends it at once.
 func (x *exchange) readRequest() error {
 	d := x.op
+	if coding := x.r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return x.mediaRefused() // nothing is unpacked, so that nothing small becomes large
+	}
 	var fields map[string]any
 	if !d.raw && x.r.Method != http.MethodGet && x.r.Method != http.MethodHead {
 		text, form, err := x.readBody()
@@ -97,14 +100,14 @@ func (x *exchange) maxBody() int64 {
 func (x *exchange) readBody() (text []byte, form bool, err error) {
 	limit := x.maxBody()
 	if x.r.ContentLength > limit {
-		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"maxBytes": limit})
+		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": limit})
 	}
 	// A refused deadline only means that the connection has none (in tests).
 	_ = http.NewResponseController(x.w).SetReadDeadline(evcs.Monotonic().Add(bodyPatience))
 	text, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"maxBytes": tooLarge.Limit})
+		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": tooLarge.Limit})
 	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		x.w.Header().Set("Connection", "close")
@@ -120,13 +123,23 @@ func (x *exchange) readBody() (text []byte, form bool, err error) {
 	case x.r.Header.Get("Content-Type") == "":
 		return text, false, nil
 	case err != nil || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8"):
-		return nil, false, errMediaType
+		return nil, false, x.mediaRefused()
 	case media == "application/json" || strings.HasSuffix(media, "+json"):
 		return text, false, nil
 	case media == "application/x-www-form-urlencoded" && !x.op.Secret:
 		return text, true, nil
 	}
-	return nil, false, errMediaType
+	return nil, false, x.mediaRefused()
+}
+
+// mediaRefused names what would be taken. A form may say what a query may, so
+// no secret.
+func (x *exchange) mediaRefused() error {
+	accepted := []string{"application/json"}
+	if !x.op.Secret {
+		accepted = append(accepted, "application/x-www-form-urlencoded")
+	}
+	return evcs.With(errMediaType, map[string]any{"accepted": accepted})
 }
 
 // parseBody reads the fields of a JSON object or of a form.

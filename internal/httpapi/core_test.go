@@ -318,6 +318,10 @@ func TestBadInput(t *testing.T) {
 		"null":                {"POST", "/api/thing", `{"name":null,"price":1}`, nil, 400, 9400, []string{"name"}},
 		"media":               {"POST", "/api/thing", `{}`, []string{"Content-Type", "text/xml"}, 415, 9415, nil},
 		"charset":             {"POST", "/api/thing", `{}`, []string{"Content-Type", "application/json; charset=gbk"}, 415, 9415, nil},
+		"packed":              {"POST", "/api/thing", "\x1f\x8b\x08", []string{"Content-Encoding", "gzip"}, 415, 9415, nil},
+		"packed, raw":         {"POST", "/api/thing-raw", "\x1f\x8b\x08", []string{"Content-Encoding", "br"}, 415, 9415, nil},
+		"options":             {"OPTIONS", "/api/thing/3", "", nil, 405, 9405, nil},
+		"options, no path":    {"OPTIONS", "/api/things", "", nil, 404, 9404, nil},
 		"too large":           {"POST", "/api/thing", `{"name":"` + strings.Repeat("a", 1<<20) + `"}`, nil, 413, 9413, nil},
 		"path id word":        {"GET", "/api/thing/abc", "", nil, 400, 9400, []string{"thingId"}},
 		"path id huge":        {"GET", "/api/thing/99999999999999999999", "", nil, 400, 9400, []string{"thingId"}},
@@ -391,6 +395,22 @@ func TestAllowHeader(t *testing.T) {
 	}
 	if w = call(t, everything(), "POST", "/internal/api/v1/tenant-hierarchy/descendant", ""); w.Code != 404 {
 		t.Errorf("an internal path shows itself: %d", w.Code)
+	}
+}
+
+// Facts that say how to do better stand under the contract's names.
+func TestFactsOfRefusals(t *testing.T) {
+	t.Parallel()
+	h := testServer(t, things{})
+	for name, c := range map[string]struct{ body, media, want string }{
+		"large": {strings.Repeat("a", 2<<20), "application/json", `{"limitBytes":1048576}`},
+		"media": {`{}`, "text/xml", `{"accepted":["application/json","application/x-www-form-urlencoded"]}`},
+	} {
+		var f api.Failure
+		w := call(t, h, "POST", "/api/thing", c.body, "Content-Type", c.media)
+		if err := json.Unmarshal(w.Body.Bytes(), &f); err != nil || string(f.Data) != c.want {
+			t.Errorf("%s: %s, want %s (%v)", name, w.Body, c.want, err)
+		}
 	}
 }
 

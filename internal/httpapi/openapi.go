@@ -1,9 +1,14 @@
 package httpapi
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -144,19 +149,50 @@ func (s *Server) serveDocuments() {
 	for _, group := range slices.Sorted(maps.Keys(documentGroups())) {
 		urls = append(urls, map[string]string{"url": "/v3/api-docs/" + group, "name": group})
 	}
-	s.router.PathPrefix("/swagger-ui.html").Handler(swaggerPage(urls)).Methods(http.MethodGet)
+	s.router.PathPrefix(pagePath).Handler(swaggerPage(urls)).Methods(http.MethodGet)
 }
 
-// swaggerPage is the page over some documents; its parts are embedded.
+// swaggerPage is the page over some documents; its parts are embedded. It is
+// written once, because its policy names what is written in it.
 func swaggerPage(urls []map[string]string) http.Handler {
 	list, err := json.Marshal(urls)
 	if err != nil {
 		list = []byte("[]")
 	}
-	return v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "EVCS", SwaggerJSON: urls[0]["url"], BasePath: "/swagger-ui.html", ShowTopBar: true,
-		SettingsUI: map[string]string{"urls": string(list), "urls.primaryName": `"` + urls[0]["name"] + `"`},
+	parts := v5emb.NewHandlerWithConfig(swgui.Config{
+		Title: "EVCS", SwaggerJSON: urls[0]["url"], BasePath: pagePath, ShowTopBar: true,
+		SettingsUI: map[string]string{"urls": string(list), `"urls.primaryName"`: `"` + urls[0]["name"] + `"`},
 	})
+	page := &heldWriter{header: make(http.Header), status: http.StatusOK}
+	parts.ServeHTTP(page, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: pagePath}})
+	text := page.body.Bytes()
+	policy := fmt.Sprintf(pagePolicy, hashesOf(text, "<script>", "</script>"), hashesOf(text, "<style>", "</style>"))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Cache-Control", "no-cache")
+		if strings.TrimSuffix(r.URL.Path, "/") != pagePath {
+			parts.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Write(text) //nolint:errcheck // the client is gone
+	})
+}
+
+// hashesOf are the hashes, as a policy writes them, of what stands in a page
+// between two tags.
+func hashesOf(page []byte, begin, end string) string {
+	var list strings.Builder
+	for {
+		_, rest, ok := bytes.Cut(page, []byte(begin))
+		inside, rest, closed := bytes.Cut(rest, []byte(end))
+		if !ok || !closed {
+			return list.String()
+		}
+		sum := sha256.Sum256(inside)
+		list.WriteString(" 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
+		page = rest
+	}
 }
 
 // DeviceDocuments serves the documents of the device listener: the group
@@ -171,7 +207,10 @@ func (s *Server) DeviceDocuments() http.Handler {
 	m.Handle("GET /swagger-ui.html", page)
 	m.Handle("GET /swagger-ui.html/", page)
 	m.HandleFunc("/", s.notFound)
-	return m
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.protect(w, r)
+		m.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) documentAs(format, group string) http.HandlerFunc {

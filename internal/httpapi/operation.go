@@ -73,6 +73,8 @@ import (
 	"net/http"
 	"reflect"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -133,6 +135,10 @@ type operation struct {
 	// Raw operations answer without envelope: Out is written by the handler
 	// through a *Raw, Content is its media type.
 	Content string
+	// Form is the multipart body that a raw operation reads, Data what it answers
+	// in the envelope; the document's only.
+	Form *huma.Schema
+	Data reflect.Type
 	// OwnFailures: 400, 401 and 503 may be answered without envelope as well, in
 	// the words of a payment channel.
 	OwnFailures bool

@@ -77,7 +77,11 @@ func plainAnswer[In, Record any](ctx context.Context, a *evcs.Actor, p *Paging, 
 		return nil, err
 	}
 	if whole && len(found.Records) > plainLimit {
-		return nil, evcs.With(errTooBig, map[string]any{"limit": plainLimit})
+		req.Size, req.NoTotal = 1, false
+		if found, err = list(ctx, a, in, req); err != nil {
+			return nil, err
+		}
+		return nil, evcs.With(errTooBig, map[string]any{"total": found.Total, "limit": plainLimit})
 	}
 	records := found.Records
 	if records == nil {

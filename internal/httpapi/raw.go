@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"reflect"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -29,7 +31,15 @@ func registerRaw[In any](s *Server, op operation, handle func(context.Context, *
 			own.ID = aliasID(op, path)
 		}
 		d := s.declare(own, inputOf[In](), outputOf[Null]())
-		s.describe(d, reflect.TypeFor[Null]())
+		answer := reflect.TypeFor[Null]()
+		if op.Form != nil {
+			d.huma.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"multipart/form-data": {Schema: op.Form}}}
+		}
+		if op.Data != nil {
+			s.alias(op.Data)
+			answer, d.huma.Responses["200"] = op.Data, nil
+		}
+		s.describe(d, answer)
 		s.offer(d, func(ctx context.Context, x *exchange, in any) {
 			input := in.(*In) //nolint:errcheck,forcetypeassert // offer made it of this type
 			err := handle(ctx, x.actor, input, Reply{ResponseWriter: x.w, Request: x.r, English: x.english, Address: x.address})

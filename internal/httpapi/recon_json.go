@@ -6,7 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/closing"
@@ -96,13 +99,29 @@ func (p Recon) registerUpload(s *Server) {
 	registerRaw(s, operation{
 		ID: "uploadStatement", Method: http.MethodPost, Path: "/api/reconciliation/statement", Group: "reconciliation",
 		Permission: "reconciliation:execute", Summary: "Hand in a channel's statement",
-		Description: "multipart/form-data with channel, statementDate, kind (TRADE, FUND), merchantId, tenantId and file (csv, zip, gz). It is verified; " +
-			"the next run of the day uses it.",
+		Description: "The file is verified; the next run of the day uses it. A file that is not whole is refused with what was read of it in `data`.",
 		Errors: []evcs.Code{
 			evcs.CodeStatementInvalid, evcs.CodeBatchClosed, evcs.CodeMerchantNotFound, evcs.CodeChannelNotConfigured, evcs.CodeTenantNotFound,
 		},
 		Content: "application/json", MaxBody: closing.MaxStatement + 1<<20,
+		Form: statementFields(), Data: reflect.TypeFor[api.Envelope[*api.Statement]](),
 	}, p.upload)
+}
+
+// statementFields are the fields of the upload for the document.
+func statementFields() *huma.Schema {
+	least := 1.0
+	return &huma.Schema{
+		Type: huma.TypeObject, Required: []string{"channel", "statementDate", "file"}, AdditionalProperties: false,
+		Properties: map[string]*huma.Schema{
+			"channel":       {Type: huma.TypeString, Enum: []any{payment.ChannelAlipay, payment.ChannelWechat, payment.ChannelSandbox}, Description: "Whose statement it is"},
+			"statementDate": {Type: huma.TypeString, Format: "date", Description: "The day it is of"},
+			"kind":          {Type: huma.TypeString, Enum: []any{recon.KindTrade, recon.KindFund}, Default: recon.KindTrade, Description: "Payments and refunds, or the account's movements"},
+			"merchantId":    {Type: huma.TypeInteger, Format: "int64", Minimum: &least, Description: "The merchant account, when there are several"},
+			"tenantId":      {Type: huma.TypeInteger, Format: "int64", Minimum: &least, Description: "The tenant it is of; the caller's own when absent"},
+			"file":          {Type: huma.TypeString, Format: "binary", Description: "The statement as the channel gave it: csv, zip or gz, at most 512 MiB"},
+		},
+	}
 }
 
 // statementForm is what a multipart upload says.
@@ -117,7 +136,7 @@ const maxField = 1 << 10
 func readStatement(r *http.Request) (f statementForm, err error) {
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return f, errMediaType
+		return f, evcs.With(errMediaType, map[string]any{"accepted": []string{"multipart/form-data"}})
 	}
 	f.fields = make(map[string]string)
 	for {
@@ -137,7 +156,7 @@ func readStatement(r *http.Request) (f statementForm, err error) {
 		case err != nil:
 			return f, uploadFault(err)
 		case int64(len(text)) > limit:
-			return f, evcs.With(errBodyTooLarge, map[string]any{"maxBytes": limit})
+			return f, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": limit})
 		case part.FormName() == "file":
 			f.file = text
 		default:
@@ -148,7 +167,7 @@ func readStatement(r *http.Request) (f statementForm, err error) {
 
 func uploadFault(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return evcs.With(errBodyTooLarge, map[string]any{"maxBytes": tooLarge.Limit})
+		return evcs.With(errBodyTooLarge, map[string]any{"limitBytes": tooLarge.Limit})
 	}
 	return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
 }

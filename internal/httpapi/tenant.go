@@ -135,14 +135,12 @@ func (p Tenants) tree(ctx context.Context, a *evcs.Actor, in *treeInput) (*api.T
 	} else if x := exchangeOf(ctx); x.s.cfg.Crossings != nil && id == a.Tenant {
 		x.s.cfg.Crossings.CrossedRead(ctx, a, x.op.ID, id) // the root itself was not below
 	}
-	found, err := p.Read.Page(ctx, scope, want, evcs.PageRequest{
-		Page: 1, Size: maxTree + 1, NoTotal: true, Sort: []evcs.Sort{{Field: "tenantCode"}},
-	})
+	found, err := p.Read.Page(ctx, scope, want, evcs.PageRequest{Page: 1, Size: maxTree + 1, Sort: []evcs.Sort{{Field: "tenantCode"}}})
 	if err != nil {
 		return nil, err
 	}
 	if len(found.Records) > maxTree {
-		return nil, evcs.With(errTooBig, map[string]any{"limit": maxTree})
+		return nil, evcs.With(errTooBig, map[string]any{"total": found.Total, "limit": maxTree})
 	}
 	below := make(map[evcs.TenantID][]tenant.Listed)
 	for _, t := range found.Records {
@@ -192,14 +190,12 @@ func (p Tenants) children(ctx context.Context, a *evcs.Actor, in *struct {
 	if err := tenant.Reach(a, 0, false); err != nil { // children are descendants
 		return nil, err
 	}
-	found, err := p.Read.Page(ctx, evcs.Subtree(in.Parent), want, evcs.PageRequest{
-		Page: 1, Size: plainLimit + 1, NoTotal: true, Sort: []evcs.Sort{{Field: "tenantCode"}},
-	})
+	found, err := p.Read.Page(ctx, evcs.Subtree(in.Parent), want, evcs.PageRequest{Page: 1, Size: plainLimit + 1, Sort: []evcs.Sort{{Field: "tenantCode"}}})
 	if err != nil {
 		return nil, err
 	}
 	if len(found.Records) > plainLimit {
-		return nil, evcs.With(errTooBig, map[string]any{"limit": plainLimit})
+		return nil, evcs.With(errTooBig, map[string]any{"total": found.Total, "limit": plainLimit})
 	}
 	return api.Ptr(listOf(found.Records, tenantJSON)), nil
 }

@@ -111,7 +111,10 @@ func (w *writer) requestExample(op node) {
 	if !ok {
 		return
 	}
-	for _, m := range child(body, "content") {
+	for kind, m := range child(body, "content") {
+		if kind != "application/json" {
+			continue // a file has no text to show
+		}
 		media, _ := m.(node)
 		schema := child(media, "schema")
 		name := exampleName(schema) + ".request"
