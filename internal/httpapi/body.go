@@ -59,6 +59,9 @@ func (x *exchange) readRequest() error {
 		x.r.Body = http.MaxBytesReader(x.w, x.r.Body, x.maxBody())
 	}
 	x.readPath(fields)
+	if _, err := url.ParseQuery(x.r.URL.RawQuery); err != nil {
+		x.addFault("query", "is not a valid form")
+	}
 	x.readQuery(fields)
 	r := x.r
 	r.URL.RawQuery = x.query.Encode()
@@ -165,7 +168,10 @@ func (x *exchange) parseBody(text []byte, form bool) map[string]any {
 		x.bodyBroken = true
 		return map[string]any{}
 	}
-	reader := jsonReader{x: x, dec: json.NewDecoder(bytes.NewReader(text))}
+	reader := jsonReader{
+		x: x, dec: json.NewDecoder(bytes.NewReader(text)),
+		whole: !bytes.ContainsRune(text, utf8.RuneError) && !bytes.Contains(bytes.ToLower(text), []byte(`\ufffd`)),
+	}
 	reader.dec.UseNumber()
 	value, err := reader.value("body", 0)
 	if err == nil {
@@ -192,6 +198,9 @@ func (x *exchange) parseBody(text []byte, form bool) map[string]any {
 type jsonReader struct {
 	x   *exchange
 	dec *json.Decoder
+	// whole: the text itself has no U+FFFD, so where one is read there was half
+	// of a character.
+	whole bool
 }
 
 func (j jsonReader) value(at string, depth int) (any, error) {
@@ -204,6 +213,9 @@ func (j jsonReader) value(at string, depth int) (any, error) {
 	}
 	open, ok := token.(json.Delim)
 	if !ok {
+		if s, _ := token.(string); j.whole && strings.ContainsRune(s, utf8.RuneError) {
+			j.x.addFault(at, "is not UTF-8")
+		}
 		return token, nil
 	}
 	if depth >= maxDepth {

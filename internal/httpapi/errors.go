@@ -117,6 +117,9 @@ func quantities(data map[string]any) map[string]any {
 	return worded
 }
 
+// maxFaults bounds what one answer names.
+const maxFaults = 100
+
 // addFault collects a fault of the request. location is huma's, such as
 // "body.connectors[0].type"; only the first fault of a field is kept.
 func (x *exchange) addFault(location, message string) {
@@ -140,7 +143,7 @@ func (x *exchange) addFault(location, message string) {
 	if where == "body" && (x.bodyBroken || field == "body" && len(x.found) > 0) {
 		return
 	}
-	if !slices.ContainsFunc(x.found, func(f evcs.FieldFault) bool { return f.Field == field }) {
+	if len(x.found) < maxFaults && !slices.ContainsFunc(x.found, func(f evcs.FieldFault) bool { return f.Field == field }) {
 		x.found = append(x.found, evcs.FieldFault{Field: field, Message: message})
 	}
 }

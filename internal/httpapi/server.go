@@ -116,7 +116,7 @@ type declared struct {
 // New makes the handler of everything that parts declare.
 func New(cfg Config) *Server {
 	takeOverHuma()
-	s := &Server{cfg: cfg, router: mux.NewRouter().UseEncodedPath(), segments: make(map[string]*mux.Router)}
+	s := &Server{cfg: cfg, router: mux.NewRouter().UseEncodedPath().SkipClean(true), segments: make(map[string]*mux.Router)}
 	s.doc = newDocument(cfg.Version)
 	s.limits = newLimits(cfg.Limits)
 	for _, part := range cfg.Parts {
