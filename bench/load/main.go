@@ -31,6 +31,7 @@ type options struct {
 	gate               float64
 	out                io.Writer
 	stat               string // file for benchstat
+	data               string // SQLite file to read from
 }
 
 // Bounds of a run.
@@ -72,6 +73,7 @@ func newRoot(clock evcs.Clock) *cobra.Command {
 	f.DurationVar(&o.length, "dur", 20*time.Second, "length of one measurement")
 	f.DurationVar(&o.warm, "warm", 2*time.Second, "load before it is measured")
 	f.StringVar(&o.stat, "benchstat", "", "file to which every round is added as benchstat text")
+	f.StringVar(&o.data, "data", "", "SQLite file made by bench/seed: `ratio rest` reads a copy of it")
 	f.Float64Var(&o.gate, "gate", 0, "exit 1 when the ratio is above; 0 is no gate")
 	command := func(use, short string, run func(context.Context, evcs.Clock) error) *cobra.Command {
 		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {

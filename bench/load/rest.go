@@ -17,44 +17,78 @@ import (
 // readers is how many connections read at once.
 const readers = 32
 
-// ratioREST compares authenticated reads of orders with a bare HTTP answer.
+// ratioREST compares authenticated reads with a bare HTTP answer.
 func (o *options) ratioREST(ctx context.Context, clock evcs.Clock) error {
 	a, err := reference(ctx, "hello")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = a.stop() }()
-	b, err := o.start(ctx, clock, min(o.n, 50))
+	chargers := min(o.n, 50)
+	if o.data != "" {
+		chargers = 0
+	}
+	b, err := o.start(ctx, clock, chargers)
 	if err != nil {
 		return err
 	}
-	one, err := o.orders(ctx, b, clock)
-	if err != nil {
-		return errors.Join(err, b.stop())
-	}
-	var hello, byID, list []float64
-	for range o.rounds {
-		for _, what := range []struct {
-			name, url string
-			pid       int
-			into      *[]float64
-		}{
-			{"hello", a.url + "/", a.pid, &hello},
-			{"order by id", b.api.Base + one, b.pid, &byID},
-			{"list of 20 orders", b.api.Base + "/api/order?cursor=&size=20", b.pid, &list},
-		} {
-			us, err := o.read(ctx, what.name, what.url, what.pid, b.api.Token())
-			if err != nil {
-				return errors.Join(err, b.stop())
-			}
-			*what.into = append(*what.into, us)
+	return errors.Join(o.reads(ctx, clock, a, b), b.stop())
+}
+
+// restRead is one read that is measured. The gate of a list is twice that of
+// one order; a figure of many rows has none.
+type restRead struct {
+	name, path string
+	gates      float64
+}
+
+// everyone has a read see the whole subtree.
+const everyone = "tenantScope=SELF_AND_DESCENDANTS"
+
+func (o *options) reads(ctx context.Context, clock evcs.Clock, a target, b *platform) error {
+	var list []restRead
+	if o.data == "" {
+		one, err := o.orders(ctx, b, clock)
+		if err != nil {
+			return err
+		}
+		list = []restRead{{"GET by id", one, 1}, {"list of 20", "/api/order?cursor=&size=20", 2}}
+	} else {
+		one, err := firstOrder(ctx, b, everyone)
+		if err != nil {
+			return err
+		}
+		list = []restRead{
+			{"GET by id", one, 1},
+			{"list of 20", "/api/order?cursor=&size=20&" + everyone, 2},
+			{"page of 20", "/api/order/page?page=1&size=20&" + everyone, 2},
+			{"dashboard stats", "/api/dashboard/stats?" + everyone, 0},
+			{"trend of 7 days", "/api/dashboard/charging-trend?days=7&" + everyone, 0},
+			{"ranking", "/api/dashboard/station-ranking?" + everyone, 0},
+			{"cities", "/api/order/statistics/city?" + everyone, 0},
+			{"nearby", "/api/station/nearby?latitude=30&longitude=100&radius=50&" + everyone, 0},
 		}
 	}
-	return errors.Join(
-		o.judge("server CPU of an authenticated GET by id against hello", "us", hello, byID, o.gate),
-		o.judge("server CPU of an authenticated list of 20 against hello", "us", hello, list, 2*o.gate),
-		b.stop(),
-	)
+	hello := make([][]float64, len(list))
+	ours := make([][]float64, len(list))
+	for range o.rounds {
+		for i, what := range list { // each beside its own hello
+			us, err := o.read(ctx, "hello", a.url+"/", a.pid, b.api.Token())
+			if err != nil {
+				return err
+			}
+			hello[i] = append(hello[i], us)
+			if us, err = o.read(ctx, what.name, b.api.Base+what.path, b.pid, b.api.Token()); err != nil {
+				return err
+			}
+			ours[i] = append(ours[i], us)
+		}
+	}
+	var faults []error
+	for i, what := range list {
+		faults = append(faults, o.judge("server CPU of an authenticated "+what.name+" against hello", "us", hello[i], ours[i], what.gates*o.gate))
+	}
+	return errors.Join(faults...)
 }
 
 // orders lets the chargers make some orders and returns the path of one.
@@ -68,12 +102,17 @@ func (o *options) orders(ctx context.Context, b *platform, clock evcs.Clock) (st
 	if err := b.api.Login(ctx, b.site.User, b.site.Password); err != nil {
 		return "", err
 	}
+	return firstOrder(ctx, b, "")
+}
+
+// firstOrder is the path of the newest order.
+func firstOrder(ctx context.Context, b *platform, scope string) (string, error) {
 	var page struct {
 		Records []struct {
 			OrderID int64 `json:"orderId"`
 		} `json:"records"`
 	}
-	if err := b.api.Do(ctx, http.MethodGet, "/api/order?cursor=&size=20", "", nil, &page); err != nil {
+	if err := b.api.Do(ctx, http.MethodGet, "/api/order?cursor=&size=20&"+scope, "", nil, &page); err != nil {
 		return "", err
 	}
 	if len(page.Records) < 20 {
@@ -87,6 +126,7 @@ func (o *options) read(ctx context.Context, name, url string, pid int, token str
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: readers}}
 	defer client.CloseIdleConnections()
 	var count, failed atomic.Int64
+	var why atomic.Pointer[error]
 	until := probe.Monotonic() + o.length
 	before, err := probe.CPU(pid)
 	if err != nil {
@@ -97,8 +137,9 @@ func (o *options) read(ctx context.Context, name, url string, pid int, token str
 	for range readers {
 		wg.Go(func() {
 			for ctx.Err() == nil && probe.Monotonic() < until {
-				if get(ctx, client, url, token) != nil {
+				if err := get(ctx, client, url, token); err != nil {
 					failed.Add(1)
+					why.Store(&err)
 				}
 				count.Add(1)
 			}
@@ -111,7 +152,7 @@ func (o *options) read(ctx context.Context, name, url string, pid int, token str
 		return 0, err
 	}
 	if failed.Load() > 0 {
-		return 0, fmt.Errorf("%s: %d of %d requests failed: no measurement", name, failed.Load(), count.Load())
+		return 0, fmt.Errorf("%s: %d of %d requests failed, no measurement: %w", name, failed.Load(), count.Load(), *why.Load())
 	}
 	us := float64((after - before).Microseconds()) / float64(max(count.Load(), 1))
 	return us, o.line(map[string]any{

@@ -104,6 +104,11 @@ func (o *options) start(ctx context.Context, clock evcs.Clock, n int) (*platform
 		return nil, err
 	}
 	p := &platform{daemon: &probe.Daemon{Binary: o.evcsd, Dir: dir, DSN: o.dsn, Extra: extra, Password: probe.NewPassword(clock)}}
+	if o.data != "" {
+		if p.daemon.Password = os.Getenv("EVCS_ADMIN_PASSWORD"); p.daemon.Password == "" {
+			return nil, errors.New("--data needs EVCS_ADMIN_PASSWORD as it was when the data set was made")
+		}
+	}
 	p.stop = func() error {
 		if proc := p.daemon.Process(); proc != nil {
 			if err := proc.Stop(20 * time.Second); err != nil {
@@ -114,6 +119,9 @@ func (o *options) start(ctx context.Context, clock evcs.Clock, n int) (*platform
 		return os.RemoveAll(dir)
 	}
 	if err := p.daemon.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := o.copyData(dir); err != nil {
 		return nil, err
 	}
 	if err := p.daemon.Migrate(ctx); err != nil {
@@ -128,6 +136,27 @@ func (o *options) start(ctx context.Context, clock evcs.Clock, n int) (*platform
 		return nil, errors.Join(err, p.daemon.Process().Stop(20*time.Second))
 	}
 	return p, nil
+}
+
+// copyData gives evcsd a copy of the data set, if there is one.
+func (o *options) copyData(dir string) (err error) {
+	if o.data == "" {
+		return nil
+	}
+	if o.dsn != "" {
+		return errors.New("--data is SQLite's, --dsn PostgreSQL's: one of them")
+	}
+	from, err := os.Open(filepath.Clean(o.data))
+	if err != nil {
+		return fmt.Errorf("data set: %w", err)
+	}
+	defer from.Close() // only read
+	to, err := os.OpenFile(filepath.Join(dir, "evcs.db"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("data set: %w", err)
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
 }
 
 func (o *options) settings() (string, error) {

@@ -5,12 +5,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
 	"github.com/evcs/evcs/internal/payment"
@@ -62,6 +64,9 @@ func (o *options) run(ctx context.Context, clock evcs.Clock) error {
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
+	if err := administrator(ctx, db, clock); err != nil {
+		return err
+	}
 	now := clock.Now()
 	chargers, err := o.places(ctx, db, now)
 	if err != nil {
@@ -96,16 +101,32 @@ func (o *options) run(ctx context.Context, clock evcs.Clock) error {
 	return o.measure(ctx, clock, db, now)
 }
 
+// administrator makes the platform and its administrator admin@tenant1, whose
+// password is EVCS_ADMIN_PASSWORD, or one that nobody knows.
+func administrator(ctx context.Context, db *store.DB, clock evcs.Clock) error {
+	hasher, err := auth.NewHasher()
+	if err != nil {
+		return err
+	}
+	people := auth.Registry{Clock: clock, Hasher: hasher, Changed: func() {}, Transact: func(ctx context.Context, fn func(auth.Tx) error) error {
+		return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+	}}
+	_, made, err := people.Bootstrap(ctx, os.Getenv("EVCS_ADMIN_PASSWORD"))
+	if err == nil && !made {
+		err = errors.New("the database is not new")
+	}
+	return err
+}
+
 // places makes the tree and what stands in it.
 func (o *options) places(ctx context.Context, db *store.DB, now time.Time) ([]station.Charger, error) {
 	var chargers []station.Charger
 	err := db.Transact(ctx, func(tx *store.Tx) error {
 		chargers = nil
 		ids := []evcs.TenantID{}
-		for i := range o.tenants + 1 {
-			t := tenant.Tenant{Code: fmt.Sprintf("T%d", i), Name: "t", Type: tenant.Operator, Parent: 1, Level: 2, Enabled: true, Created: now, Updated: now}
-			if i == 0 {
-				t.ID, t.Parent, t.Level, t.Type = evcs.PlatformTenant, 0, 1, tenant.Platform
+		for i := range o.tenants {
+			t := tenant.Tenant{
+				Code: fmt.Sprintf("T%d", i+1), Name: "t", Type: tenant.Operator, Parent: evcs.PlatformTenant, Level: 2, Enabled: true, Created: now, Updated: now,
 			}
 			if err := tx.Tenants().Insert(ctx, &t); err != nil {
 				return err
@@ -116,7 +137,7 @@ func (o *options) places(ctx context.Context, db *store.DB, now time.Time) ([]st
 			city := fmt.Sprintf("city %d", i%40)
 			lat, lon := station.Degree(180_000_000+i*7919%300_000_000), station.Degree(750_000_000+i*104_729%600_000_000)
 			s := station.Station{
-				Tenant: ids[1+i%o.tenants], Code: fmt.Sprintf("S%d", i), Name: fmt.Sprintf("station %d", i), Address: "1 Road", Enabled: true, Type: 1,
+				Tenant: ids[i%o.tenants], Code: fmt.Sprintf("S%d", i), Name: fmt.Sprintf("station %d", i), Address: "1 Road", Enabled: true, Type: 1,
 				City: &city, Latitude: &lat, Longitude: &lon, Created: now, Updated: now,
 			}
 			if err := tx.Stations().InsertStation(ctx, &s); err != nil {

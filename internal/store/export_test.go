@@ -18,3 +18,12 @@ func Meddle(ctx context.Context, db *DB, statement string) error {
 func Look(ctx context.Context, db *DB, query string, scan func(*sql.Rows) error) error {
 	return db.Reader().q.each(ctx, "look", scan, query)
 }
+
+// Snapshot runs fn in a snapshot, with a way to run queries there.
+func Snapshot(ctx context.Context, db *DB, fn func(look func(query string) error) error) error {
+	return db.snapshot(ctx, func(q querier) error {
+		return fn(func(query string) error {
+			return q.each(ctx, "look", func(*sql.Rows) error { return nil }, query)
+		})
+	})
+}

@@ -153,10 +153,15 @@ func newStatements(prepare func(context.Context, string) (*sql.Stmt, error)) *st
 	return &statements{prepare: prepare, byText: make(map[string]*sql.Stmt)}
 }
 
-func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+// have is the statement of a text, nil when it is not prepared yet.
+func (s *statements) have(query string) *sql.Stmt {
 	s.mu.RLock()
-	stmt := s.byText[query]
-	s.mu.RUnlock()
+	defer s.mu.RUnlock()
+	return s.byText[query]
+}
+
+func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
+	stmt := s.have(query)
 	if stmt != nil {
 		return stmt, nil
 	}
