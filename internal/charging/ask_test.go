@@ -56,6 +56,87 @@ func TestAsk(t *testing.T) {
 	}
 }
 
+// One command of a kind and connector is on the wire; the next of its kind waits
+// and may be cancelled, others go at once.
+func TestOneCommandOfAKindIsOutstanding(t *testing.T) {
+	each(t, func(y *yard) {
+		asked, free := make(chan device.Command, 9), make(chan struct{})
+		y.connect(func(c device.Command) (device.Answer, error) {
+			asked <- c
+			if c.Key == "first" {
+				<-free
+			}
+			return device.Answer{Accepted: true}, nil
+		})
+		ask := func(connector int, kind device.Kind, key string) evcs.CommandID {
+			y.t.Helper()
+			c, err := y.engine.Ask(y.t.Context(), y.actor, y.id.Tenant, charging.CommandRequest{
+				Charger: y.id.Charger, Connector: connector, Kind: kind, Params: charging.Params{Key: key, Value: "1"},
+			})
+			if err != nil {
+				y.t.Fatal(err)
+			}
+			return c.ID
+		}
+		state := func(id evcs.CommandID, want command.State) {
+			y.t.Helper()
+			c, err := y.db.Reader().Commands().Command(y.t.Context(), evcs.Only(y.id.Tenant), id)
+			if err != nil || c.State != want {
+				y.t.Errorf("%+v %v, want %s", c, err, want)
+			}
+		}
+		first := ask(0, device.KindSetConfig, "first")
+		<-asked
+		second, third := ask(0, device.KindSetConfig, "second"), ask(0, device.KindSetConfig, "third")
+		ask(1, device.KindUnlock, "")
+		if c := <-asked; c.Kind != device.KindUnlock {
+			y.t.Errorf("%+v overtook", c)
+		}
+		y.round(2 * time.Second)
+		state(first, command.Sent)
+		state(second, command.Pending)
+		if _, err := y.engine.CancelCommand(y.t.Context(), evcs.Only(y.id.Tenant), second); err != nil {
+			y.t.Error(err)
+		}
+		if _, err := y.engine.CancelCommand(y.t.Context(), evcs.Only(y.id.Tenant), first); err == nil {
+			y.t.Error("what is on the wire was cancelled")
+		}
+		close(free)
+		y.engine.Drain()
+		state(first, command.Accepted)
+		y.round(2 * time.Second)
+		if c := <-asked; c.Key != "third" {
+			y.t.Errorf("%+v", c)
+		}
+		y.engine.Drain()
+		state(second, command.Cancelled)
+		state(third, command.Accepted)
+	})
+}
+
+// A firmware update of which nothing more is heard ends half an hour later.
+func TestAFirmwareUpdateThatIsNotReportedTimesOut(t *testing.T) {
+	each(t, func(y *yard) {
+		y.connect(nil)
+		made, err := y.engine.Ask(y.t.Context(), y.actor, y.id.Tenant, charging.CommandRequest{
+			Charger: y.id.Charger, Kind: device.KindFirmware, Params: charging.Params{URL: "https://example.com/f.bin"},
+		})
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		y.engine.Drain()
+		for _, step := range []struct {
+			pass time.Duration
+			want command.State
+		}{{30*time.Minute - time.Millisecond, command.Accepted}, {2 * time.Millisecond, command.Timeout}} {
+			y.round(step.pass)
+			if c, err := y.db.Reader().Commands().Command(y.t.Context(), evcs.Only(y.id.Tenant), made.ID); err != nil || c.State != step.want {
+				y.t.Errorf("%+v %v, want %s", c, err, step.want)
+			}
+		}
+	})
+}
+
 func TestResetOfABusyCharger(t *testing.T) {
 	each(t, func(y *yard) {
 		s := y.connect(nil)

@@ -105,7 +105,7 @@ func (e *Engine) put(ctx context.Context, tx Tx, s *site, a *evcs.Actor, q Comma
 	}
 	c := &command.Command{
 		Tenant: s.tenant, Charger: s.place.id, Connector: q.Connector, Type: string(q.Kind), State: command.Pending, Params: params,
-		RequestedBy: a.Name, CreatedAt: now, Deadline: now.Add(s.patience(q)), Session: q.Session,
+		RequestedBy: a.Name, CreatedAt: now, Deadline: now.Add(s.patience(q, now)), Session: q.Session,
 	}
 	if r := s.running[q.Connector]; r != nil && r.order != nil && c.AwaitsSession() {
 		c.Order, c.Session = r.order.ID, r.session.UID
@@ -116,12 +116,13 @@ func (e *Engine) put(ctx context.Context, tx Tx, s *site, a *evcs.Actor, q Comma
 	return c, tx.Emit(ctx, c.Event(now))
 }
 
-// patience is how long the outcome of a command is waited for.
-func (s *site) patience(q CommandRequest) time.Duration {
+// patience is how long the outcome of a command is waited for; of a firmware
+// update, from when the device is to fetch it.
+func (s *site) patience(q CommandRequest, now time.Time) time.Duration {
 	d := q.Wait
 	switch {
 	case q.Kind == device.KindFirmware:
-		return deadlineFirmware
+		return deadlineFirmware + max(evcs.FromMillis(q.Params.Retrieve).Sub(now), 0)
 	case d <= 0 && (s.charger.Protocol == device.CloudCharge || s.charger.Protocol == device.YKC):
 		d = deadlineOther
 	case d <= 0:
@@ -257,8 +258,8 @@ func (e *Engine) sendSoon(ctx context.Context, c *command.Command) {
 // Drain waits for the commands that are on the wire. Close the sessions first.
 func (e *Engine) Drain() { e.sending.Wait() }
 
-// send puts a command on the wire, if this node holds the charger and nobody
-// was first, and records the answer. No lock is held while the device thinks.
+// send puts a command on the wire, if this node holds the charger, nobody was
+// first and no other command of its kind is outstanding, and records the answer. No lock is held while the device thinks.
 func (e *Engine) send(ctx context.Context, c *command.Command) error {
 	session := e.Hub.Get(c.Charger)
 	if session == nil {
@@ -271,6 +272,10 @@ func (e *Engine) send(ctx context.Context, c *command.Command) error {
 		claimed = false
 		now, err := tx.Commands().Command(ctx, who.scope(), c.ID)
 		if err != nil || now.State != command.Pending {
+			return err
+		}
+		// Its turn comes in a round, when the one before has ended.
+		if open, err := tx.Commands().OpenCommands(ctx, who.scope(), c.Charger); err != nil || command.Blocked(now, open) {
 			return err
 		}
 		if err := now.Send(e.Node, e.Clock.Now()); err != nil {

@@ -30,10 +30,12 @@ const (
 // Open reports whether an outcome is still awaited.
 func (s State) Open() bool { return s == Pending || s == Sent || s == Accepted }
 
-// The kinds that await an event of a session after the device's yes.
+// The kinds that await something after the device's yes: an event of a session,
+// or of a firmware update its report.
 const (
-	Start = "START"
-	Stop  = "STOP"
+	Start    = "START"
+	Stop     = "STOP"
+	Firmware = "UPDATE_FIRMWARE"
 )
 
 // The refusals of a command.
@@ -168,9 +170,11 @@ func (c *Command) Worked(done bool, word string, at time.Time) bool {
 	return true
 }
 
-// Expire ends the waiting; it reports whether it was still waiting.
+// Expire ends the waiting; it reports whether it was still waiting. A firmware
+// update that was accepted is waited for until its report.
 func (c *Command) Expire(reason string, at time.Time) bool {
-	if c.Final() || c.move(Timeout, at, Pending, Sent, Accepted) != nil {
+	reports := c.Type == Firmware && c.State == Accepted
+	if c.Final() && !reports || c.move(Timeout, at, Pending, Sent, Accepted) != nil {
 		return false
 	}
 	c.Reason = reason
@@ -207,6 +211,15 @@ func (c *Command) Event(at time.Time) evcs.Event {
 		Type: evcs.EventCommandUpdated, Time: at, Tenant: c.Tenant, Charger: c.Charger, Connector: c.Connector,
 		Order: c.Order, Session: c.Session, Data: data,
 	}
+}
+
+// Blocked reports whether a command must wait for one of the open commands of
+// its charger: of one kind and connector one is on the wire, in the order of
+// asking.
+func Blocked(c *Command, open []*Command) bool {
+	return slices.ContainsFunc(open, func(o *Command) bool {
+		return o.ID != c.ID && o.Type == c.Type && o.Connector == c.Connector && (o.State == Sent || o.State == Pending && o.ID < c.ID)
+	})
 }
 
 // Store keeps commands.
