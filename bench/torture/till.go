@@ -262,4 +262,4 @@ func (l *till) pay(ctx context.Context, order int64, tradeNo string) (api.Paymen
 }
 
 // payTime is how long a callback may take.
-const payTime = 90 * time.Second
+const payTime = 4 * time.Minute

@@ -179,6 +179,7 @@ func (d *Directory) Change(ctx context.Context, a *evcs.Actor, t evcs.TenantID, 
 		}
 		made = *c
 		details := map[string]any{"name": c.Name}
+		tenant.Differ(details, "name", before.Name, c.Name)
 		tenant.Differ(details, "url", before.URLShown, c.URLShown)
 		tenant.Differ(details, "secret", before.SecretPrint, c.SecretPrint)
 		tenant.Differ(details, "enabled", before.Enabled, c.Enabled)

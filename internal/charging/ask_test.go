@@ -95,10 +95,10 @@ func TestOneCommandOfAKindIsOutstanding(t *testing.T) {
 		y.round(2 * time.Second)
 		state(first, command.Sent)
 		state(second, command.Pending)
-		if _, err := y.engine.CancelCommand(y.t.Context(), evcs.Only(y.id.Tenant), second); err != nil {
+		if _, err := y.engine.CancelCommand(y.t.Context(), &evcs.Actor{Tenant: y.id.Tenant, User: 1, Name: "1"}, evcs.Only(y.id.Tenant), second); err != nil {
 			y.t.Error(err)
 		}
-		if _, err := y.engine.CancelCommand(y.t.Context(), evcs.Only(y.id.Tenant), first); err == nil {
+		if _, err := y.engine.CancelCommand(y.t.Context(), &evcs.Actor{Tenant: y.id.Tenant, User: 1, Name: "1"}, evcs.Only(y.id.Tenant), first); err == nil {
 			y.t.Error("what is on the wire was cancelled")
 		}
 		close(free)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/evcs/evcs/internal/command"
@@ -13,6 +14,7 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
 	"github.com/evcs/evcs/internal/span"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // CommandRequest is something asked of a charger beside start and stop.
@@ -57,18 +59,18 @@ const (
 	deadlineFirmware = 30 * time.Minute
 )
 
-// Ask sends a command to a charger of tenant and, when asked to, waits for its
+// Ask sends a command to a charger of owner and, when asked to, waits for its
 // outcome: REJECTED is 2009, TIMEOUT 2010. A charger that is not connected is
 // 2004.
-func (e *Engine) Ask(ctx context.Context, a *evcs.Actor, tenant evcs.TenantID, q CommandRequest) (*command.Command, error) {
+func (e *Engine) Ask(ctx context.Context, a *evcs.Actor, owner evcs.TenantID, q CommandRequest) (*command.Command, error) {
 	if q.Kind == device.KindReset && q.Force {
-		if err := e.stopAll(ctx, a, tenant, q); err != nil {
+		if err := e.stopAll(ctx, a, owner, q); err != nil {
 			return nil, err
 		}
 	}
 	var c *command.Command
 	now := e.Clock.Now()
-	err := e.act(ctx, place{tenant, q.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
+	err := e.act(ctx, place{owner, q.Charger}, e.Urgent, reread, func(tx Tx, s *site) error {
 		c = nil
 		if q.Connector != 0 {
 			if _, err := s.connector(q.Connector); err != nil {
@@ -113,7 +115,34 @@ func (e *Engine) put(ctx context.Context, tx Tx, s *site, a *evcs.Actor, q Comma
 	if err := tx.Commands().InsertCommand(ctx, c); err != nil {
 		return nil, err
 	}
+	if err := auditCommand(ctx, tx, a, c, nil, now); err != nil {
+		return nil, err
+	}
 	return c, tx.Emit(ctx, c.Event(now))
+}
+
+// auditCommand records that a person or a key asked something of a charger, or
+// took it back: before is the state that was left, nil for a new command. What
+// evcsd asks by itself is no audit row. Parameters, which may hold secrets, stay
+// with the command.
+func auditCommand(ctx context.Context, tx Tx, a *evcs.Actor, c *command.Command, before *command.State, now time.Time) error {
+	if a.User == 0 && a.Key == 0 {
+		return nil
+	}
+	details := map[string]any{"type": c.Type, "chargerId": c.Charger}
+	if c.Connector != 0 {
+		details["connectorNo"] = c.Connector
+	}
+	if c.Order != 0 {
+		details["orderId"] = c.Order
+	}
+	if before != nil {
+		tenant.Differ(details, "state", *before, c.State)
+	}
+	return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
+		At: now, Action: tenant.DeviceCommand, Target: c.Tenant, TargetType: tenant.KindCommand, TargetID: strconv.FormatInt(int64(c.ID), 10),
+		Success: true, Details: details,
+	})
 }
 
 // patience is how long the outcome of a command is waited for; of a firmware
@@ -465,7 +494,7 @@ func (e *Engine) expire(ctx context.Context, old *command.Command) (*command.Com
 }
 
 // CancelCommand takes back a command that was not sent yet.
-func (e *Engine) CancelCommand(ctx context.Context, scope evcs.Scope, id evcs.CommandID) (*command.Command, error) {
+func (e *Engine) CancelCommand(ctx context.Context, a *evcs.Actor, scope evcs.Scope, id evcs.CommandID) (*command.Command, error) {
 	found, err := e.Rolls.Command(ctx, scope, id)
 	if err != nil {
 		return nil, err
@@ -478,7 +507,11 @@ func (e *Engine) CancelCommand(ctx context.Context, scope evcs.Scope, id evcs.Co
 		if c, err = tx.Commands().Command(ctx, who.scope(), id); err != nil {
 			return err
 		}
+		before := c.State
 		if err := c.Cancel(now); err != nil {
+			return err
+		}
+		if err := auditCommand(ctx, tx, a, c, &before, now); err != nil {
 			return err
 		}
 		if err := s.saveCommand(ctx, tx, c, now); err != nil {

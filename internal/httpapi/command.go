@@ -108,7 +108,7 @@ func (p Commands) cancel(ctx context.Context, a *evcs.Actor, in *commandPath) (*
 	if err := writable(a, c.Tenant); err != nil {
 		return nil, err
 	}
-	if c, err = p.Engine.CancelCommand(ctx, evcs.Only(c.Tenant), c.ID); err != nil {
+	if c, err = p.Engine.CancelCommand(ctx, a, evcs.Only(c.Tenant), c.ID); err != nil {
 		return nil, err
 	}
 	return api.Ptr(commandJSON(c)), nil

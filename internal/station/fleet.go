@@ -196,7 +196,7 @@ func (f Fleet) Update(ctx context.Context, a *evcs.Actor, id evcs.ChargerID, wan
 			return err
 		}
 		made = c
-		return f.audit(ctx, tx, a, "UPDATE_CHARGER", c.Tenant, "CHARGER", int64(c.ID), map[string]any{"chargerCode": c.Code})
+		return f.audit(ctx, tx, a, "UPDATE_CHARGER", c.Tenant, "CHARGER", int64(c.ID), c.differs(&before))
 	})
 	if err == nil {
 		f.touch(id)

@@ -104,6 +104,7 @@ func (r *Registry) UpdateStation(ctx context.Context, a *evcs.Actor, id evcs.Sta
 		if err != nil {
 			return err
 		}
+		before := *s
 		if err := change(s); err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (r *Registry) UpdateStation(ctx context.Context, a *evcs.Actor, id evcs.Sta
 			return err
 		}
 		made = s
-		return r.audit(ctx, tx, a, "UPDATE_STATION", s.Tenant, "STATION", int64(s.ID), map[string]any{"stationCode": s.Code, "status": s.Enabled})
+		return r.audit(ctx, tx, a, "UPDATE_STATION", s.Tenant, "STATION", int64(s.ID), s.differs(&before))
 	})
 	if err == nil {
 		r.touch(0)

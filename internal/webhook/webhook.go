@@ -305,6 +305,7 @@ func (r *Registry) Change(ctx context.Context, a *evcs.Actor, t evcs.TenantID, i
 		}
 		made = *w
 		details := map[string]any{"name": w.Name, "secretRotated": c.Rotate}
+		tenant.Differ(details, "name", before.Name, w.Name)
 		tenant.Differ(details, "url", before.URL, w.URL)
 		tenant.Differ(details, "types", strings.Join(before.Types, ","), strings.Join(w.Types, ","))
 		tenant.Differ(details, "enabled", before.Enabled, w.Enabled)
