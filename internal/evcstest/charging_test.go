@@ -60,6 +60,24 @@ func (p *point) call(action string, payload, into any) {
 	}
 }
 
+// accept waits for a call of the platform and says yes to it.
+func (p *point) accept(action string) {
+	p.t.Helper()
+	for {
+		var frame []json.RawMessage
+		if err := p.conn.ReadJSON(&frame); err != nil {
+			p.t.Fatalf("wait for %s: %v", action, err)
+		}
+		if string(frame[0]) != "2" || string(frame[2]) != `"`+action+`"` {
+			continue
+		}
+		if err := p.conn.WriteJSON([]any{3, frame[1], map[string]any{"status": "Accepted"}}); err != nil {
+			p.t.Fatal(err)
+		}
+		return
+	}
+}
+
 func TestASessionThroughRealSockets(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, d *evcstest.Daemon) {

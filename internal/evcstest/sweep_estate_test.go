@@ -116,7 +116,8 @@ func (e *estate) furnish(t *testing.T, d *evcstest.Daemon, platform evcstest.Cal
 	e.first(t, "/api/monitoring/alerts", "alertId")
 	started := e.post(t, at("/api/charger/%v/connectors/1/start"), map[string]any{"idTag": e.ids["idTag"], "wait": 0})
 	e.ids["startedId"] = started["orderId"]
-	e.first(t, "/api/command", "commandId")
+	p.accept("RemoteStartTransaction") // or the start would time out behind the sweep's back
+	e.first(t, "/api/command?state=ACCEPTED", "commandId")
 	p.call("StopTransaction", map[string]any{"transactionId": 4_000_000, "meterStop": 7000, "timestamp": d.Clock.Now()}, nil)
 	session := e.ids["sessionId"]
 	e.first(t, "/api/session?state=ORPHAN", "sessionId")

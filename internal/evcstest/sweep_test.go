@@ -44,6 +44,8 @@ var notTheirs = map[string]string{
 	"*.excludeId":                  "excludes from the caller's own",
 	"*.callbackToken":              "a secret of the merchant account, which is the credential",
 	"*.refreshToken":               "a credential",
+	"confirmTotp.code":             "a credential",
+	"disableTotp.code":             "a credential",
 	"*.parentIdTag":                "a text that groups the tags of one tenant",
 	"*.traceId":                    "the caller's own word",
 	"*.minSoc":                     "a percentage",
