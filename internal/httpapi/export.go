@@ -340,8 +340,8 @@ func writeCSV[Record any](reply Reply, a *evcs.Actor, columns []column, next fun
 		// A refused deadline only means that the connection has none (in tests).
 		_ = out.SetWriteDeadline(evcs.Monotonic().Add(exportPatience))
 		w.Flush()
-		if gone := w.Error() != nil; gone {
-			return nil
+		if w.Error() != nil {
+			return nil //nolint:nilerr // the reader is gone
 		}
 		if !more {
 			break

@@ -30,7 +30,7 @@ func (db *DB) snapshot(ctx context.Context, fn func(querier) error) error {
 	}
 	for _, query := range fresh {
 		if err == nil {
-			_, err = db.reads.get(ctx, query)
+			_, err = db.reads.get(ctx, query) //nolint:sqlclosecheck // kept by the cache
 		}
 	}
 	return err
