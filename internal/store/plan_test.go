@@ -50,6 +50,7 @@ func TestPlacesAreReadThroughTheirIndexes(t *testing.T) {
 	t.Parallel()
 	db := storetest.SQLite(t)
 	for index, query := range map[string]string{
+		"sessions_charger": `SELECT s.id, s.energy FROM sessions s WHERE +s.tenant_id = 2 AND s.charger_id = 3 ORDER BY s.id DESC LIMIT 20`,
 		"stations_near": `SELECT s.id, s.latitude, s.longitude FROM stations s WHERE s.tenant_id + 0 = 2 AND s.deleted_at = 0 AND s.status = 1
 			AND s.latitude BETWEEN 1 AND 2 AND s.longitude BETWEEN 1 AND 2`,
 		"orders_tenant_status": `SELECT COUNT(*) FROM chargers c JOIN orders o ON o.charger_id = c.id AND o.status = 0 WHERE c.station_id = 3 AND o.tenant_id = 2`,
