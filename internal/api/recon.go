@@ -60,6 +60,25 @@ type ReconResult struct {
 	StartedTime        Time        `json:"startedTime"`
 	FinishedTime       *Time       `json:"finishedTime"`
 	StatementProblems  []Problem   `json:"problems,omitzero" doc:"Only with 4012"`
+	Funds              *ReconFunds `json:"funds" doc:"Did the money move; null without fund statements"`
+}
+
+// ReconFunds are the second and third leg of a day: the trade statement beside
+// what moved on the account, and that beside the journal.
+type ReconFunds struct {
+	StatementSHA256  string `json:"statementSha256"`
+	MovementCount    int64  `json:"movementCount" doc:"Lines of the fund statements"`
+	TotalCount       int64  `json:"totalCount" doc:"Numbers of the channel on either side"`
+	MatchedCount     int64  `json:"matchedCount"`
+	OpeningBalance   *Money `json:"openingBalance"`
+	ClosingBalance   *Money `json:"closingBalance"`
+	PaymentAmount    Money  `json:"paymentAmount"`
+	RefundAmount     Money  `json:"refundAmount"`
+	FeeAmount        Money  `json:"feeAmount"`
+	OtherAmount      Money  `json:"otherAmount" doc:"Withdrawals, transfers and shares: came in less went out"`
+	LedgerMovement   Money  `json:"ledgerMovement" doc:"What the journal moved on the clearing account"`
+	ExplainedAmount  Money  `json:"explainedAmount" doc:"What listed differences and suspense explain"`
+	UnexplainedDrift Money  `json:"unexplainedDrift" doc:"What nobody explains; other than zero it is a difference"`
 }
 
 // ReconCounts counts the differences of a run by kind.

@@ -30,7 +30,7 @@ const nouns = "tenant auth station tariff order ledger payment recon command rep
 // package means deciding where it stands.
 var order = []step{
 	{strangers: true, names: "evcs api migrations judge"},
-	{names: "span"},
+	{strangers: true, names: "span bill"},
 	{names: nouns},
 	{names: "event device ocppj"},
 	{names: "charging cashier closing"},
@@ -51,8 +51,8 @@ var order = []step{
 var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
-	"alipay": "evcs payment", "wechatpay": "evcs payment", "sandboxpay": "evcs payment", "notify": "evcs alarm event webhook",
-	"span": "evcs", "otlp": "",
+	"alipay": "evcs bill payment", "wechatpay": "evcs bill payment", "sandboxpay": "evcs bill payment", "notify": "evcs alarm event webhook",
+	"span": "evcs", "bill": "evcs", "otlp": "",
 	"host": "evcs health", "logstore": "evcs health",
 	"client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",

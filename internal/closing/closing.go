@@ -40,6 +40,7 @@ type Reader interface {
 	BatchOf(ctx context.Context, scope evcs.Scope, channel, day string) (recon.Batch, error)
 	Suspense(ctx context.Context, scope evcs.Scope, channel, before string, since time.Time) ([]recon.Difference, error)
 	StatementOf(ctx context.Context, scope evcs.Scope, m payment.MerchantID, day, kind string) (*recon.Statement, error)
+	EachPiece(ctx context.Context, scope evcs.Scope, st *recon.Statement, fn func([]byte) error) error
 	Accounts(ctx context.Context) ([]recon.Account, error)
 	Aged(ctx context.Context, since time.Time, n int) ([]recon.Difference, error)
 }
@@ -69,13 +70,17 @@ type Config struct {
 	Channels map[string]payment.Channel // by name
 	Sealer   Opener
 	Cashier  Cashier
+	// Spool is a directory for statements and rows while they are worked on; "":
+	// the system's for temporary files.
+	Spool string
 }
 
 // Closer reconciles and closes days. It is safe for concurrent use.
 type Closer struct {
-	cfg      Config
-	runs     sync.WaitGroup
-	stopping chan struct{}
+	cfg       Config
+	runs      sync.WaitGroup
+	stopping  chan struct{}
+	receiving chan struct{}
 }
 
 // New makes a closer.
@@ -83,7 +88,7 @@ func New(c Config) *Closer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Closer{cfg: c, stopping: make(chan struct{})}
+	return &Closer{cfg: c, stopping: make(chan struct{}), receiving: make(chan struct{}, receivers)}
 }
 
 // Run waits until ctx ends, and then for the runs that nobody waited for.

@@ -335,7 +335,7 @@ func TestHandIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.faults(first, sandboxpay.Faults{NotReady: true})
-		u := closing.Upload{Tenant: 1, Channel: "sandbox", Day: first, Kind: recon.KindTrade, File: bytes.Replace(st.Body, []byte("61.38"), []byte("61.39"), 1)}
+		u := closing.Upload{Tenant: 1, Channel: "sandbox", Day: first, Kind: recon.KindTrade, File: s.file(bytes.Replace(st.Body, []byte("61.38"), []byte("61.39"), 1))}
 		bad, err := s.closer.HandIn(t.Context(), u)
 		if !errors.Is(err, recon.ErrInvalid) || len(bad.Summary.Problems) == 0 {
 			t.Errorf("%v %+v", err, bad.Summary)
@@ -348,7 +348,7 @@ func TestHandIn(t *testing.T) {
 		if err := z.Close(); err != nil {
 			t.Fatal(err)
 		}
-		u.File = packed.Bytes()
+		u.File = s.file(packed.Bytes())
 		kept, err := s.closer.HandIn(t.Context(), u)
 		if err != nil || kept.Summary.Rows != 2 || kept.SHA256 != st.SHA256 {
 			t.Fatalf("%v %+v", err, kept)

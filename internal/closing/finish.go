@@ -49,10 +49,10 @@ func (c *Closer) ask(ctx context.Context, r *run, out recon.Outcome) (recon.Outc
 	if err := c.locals(ctx, r); err != nil {
 		return out, err
 	}
-	if _, err := c.match(ctx, r); err != nil {
-		return out, err
+	again, t, err := c.outcome(ctx, r)
+	if err == nil && t != nil {
+		err = fmt.Errorf("the statement read again: %s: %w", t.message, t.rule)
 	}
-	again, err := r.matcher.Outcome(ctx, c.finder(r))
 	again.Add(adopted)
 	return again, err
 }
@@ -96,26 +96,39 @@ func (c *Closer) adopt(ctx context.Context, d *recon.Difference) error {
 
 // finish stores the outcome of a run: differences, suspense, fees, alerts.
 func (c *Closer) finish(ctx context.Context, r *run, out recon.Outcome) error {
-	digest := r.matcher.Digest()
+	digest := r.digest()
+	kept, err := c.evidence(ctx, r)
+	if err != nil {
+		return err
+	}
+	moved, funds := r.moved, r.figures
 	return c.change(ctx, r, func(tx Tx, b *recon.Batch) error {
 		now := c.now()
 		figures := out.Figures
-		suspended, err := c.merge(ctx, tx, r, b, slices.Clone(out.Differences), now)
-		if err != nil {
-			return err
-		}
-		figures.Counts.Suspense, figures.SuspenseIn = suspended, suspended
-		if err := c.pool(ctx, tx, r, out.Crossed, now); err != nil {
-			return err
-		}
-		if err := keep(ctx, tx, r, now); err != nil {
-			return err
+		figures.Ignored = r.ignored()
+		if funds != nil {
+			f := *funds
+			r.figures = &f // a transaction may run again
 		}
 		delta := figures.Fees - b.Figures.Booked
 		if err := ledger.Book(ctx, tx.Ledger(), ledger.Fees(b.Tenant, b.Channel, b.ID, b.RunNo+1, lastMoment(b.Day), delta)); err != nil {
 			return err
 		}
 		figures.Booked = figures.Fees
+		suspended, odd, err := c.merge(ctx, tx, r, b, slices.Concat(out.Differences, moved), out.Crossed, now)
+		if err != nil {
+			return err
+		}
+		figures.Counts.Suspense, figures.SuspenseIn = suspended, suspended
+		if figures.Funds = r.figures; odd {
+			figures.Status = recon.Partial
+		}
+		if err := c.pool(ctx, tx, r, out.Crossed, now); err != nil {
+			return err
+		}
+		if err := keep(ctx, tx, kept); err != nil {
+			return err
+		}
 		b.Finish(figures, r.sha, digest, now)
 		if err := alarm.Cure(ctx, tx.Alarms(), alarm.ReconciliationFailed, b.Tenant, ofBatch(b.ID), "run "+number(b.RunNo), now); err != nil {
 			return err
@@ -124,37 +137,88 @@ func (c *Closer) finish(ctx context.Context, r *run, out recon.Outcome) error {
 	})
 }
 
-// merge brings the stored differences of the batch to what was found, and
-// counts those in suspense.
-func (c *Closer) merge(ctx context.Context, tx Tx, r *run, b *recon.Batch, found []recon.Difference, now time.Time) (suspended int64, err error) {
+// ignored adds up what the statements have beside payments and refunds.
+func (r *run) ignored() map[string]int {
+	var all map[string]int
+	for _, s := range r.sources {
+		for word, n := range s.summary.Ignored {
+			if all == nil {
+				all = make(map[string]int)
+			}
+			all[word] += n
+		}
+	}
+	return all
+}
+
+// merge brings the stored differences of the batch to what was found, then
+// weighs the day and brings those of the third leg along. It counts the rows in
+// suspense; odd says that the third leg found something.
+func (c *Closer) merge(ctx context.Context, tx Tx, r *run, b *recon.Batch, found []recon.Difference, crossed []string, now time.Time) (suspended int64, odd bool, err error) {
 	stored, err := tx.Recon().DifferencesOf(ctx, evcs.Only(b.Tenant), b.ID)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	insert, update := recon.Merge(stored, found, now)
+	var rows, balances []recon.Difference
+	for i := range stored {
+		if stored[i].Leg() == recon.FacetBalance {
+			balances = append(balances, stored[i])
+		} else {
+			rows = append(rows, stored[i])
+		}
+	}
+	insert, update := recon.Merge(rows, found, now)
 	for _, d := range slices.Concat(insert, update) {
 		if word, ok := r.denied[d.Key]; ok && d.State == recon.Suspended {
 			d.Deny(word, now)
 		}
-		if d.State == recon.Suspended {
+		if d.State == recon.Suspended && d.Leg() == "" {
 			suspended++
 		}
 	}
+	if err := c.apply(ctx, tx, b, insert, update, now); err != nil {
+		return 0, false, err
+	}
+	own := rows
+	for _, d := range insert {
+		own = append(own, *d)
+	}
+	weighed, err := c.weigh(ctx, tx, r, b, own, crossed)
+	if err != nil {
+		return 0, false, err
+	}
+	odd = len(weighed) > 0
+	insert, update = recon.Merge(balances, weighed, now)
+	return suspended, odd, c.apply(ctx, tx, b, insert, update, now)
+}
+
+// apply stores what a merge says.
+func (c *Closer) apply(ctx context.Context, tx Tx, b *recon.Batch, insert, update []*recon.Difference, now time.Time) error {
 	for _, d := range insert {
 		d.Batch = b.ID
 		if err := tx.Recon().InsertDifference(ctx, d); err != nil {
-			return 0, err
+			return err
 		}
 		if err := raise(ctx, tx, d, now); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	for _, d := range update {
+		if err := c.undo(ctx, tx, d); err != nil {
+			return err
+		}
 		if err := c.write(ctx, tx, d, now); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return suspended, nil
+	return nil
+}
+
+// undo takes the posting of a write-off back whose difference is there no more.
+func (c *Closer) undo(ctx context.Context, tx Tx, d *recon.Difference) error {
+	entry := ledger.WriteOffUndone(d.Tenant, d.Channel, d.ID, d.Version, lastMoment(d.Day), 0)
+	amount := d.Undo(entry.Key)
+	return ledger.Book(ctx, tx.Ledger(), ledger.WriteOffUndone(d.Tenant, d.Channel, d.ID, d.Version, lastMoment(d.Day), amount))
 }
 
 // write stores a difference that exists and brings its alert along.

@@ -61,7 +61,7 @@ func (c *Closer) Approve(ctx context.Context, a *evcs.Actor, id evcs.DifferenceI
 			day, at = recon.DayOf(now), now
 		}
 		if d.Resolution != nil && d.Resolution.Action == recon.WriteOff {
-			entry := ledger.WrittenOff(d.Tenant, d.Channel, d.ID, at, -d.Gap())
+			entry := ledger.WrittenOff(d.Tenant, d.Channel, d.ID, d.Version, at, -d.Gap())
 			effect = "posting " + entry.Key
 			if err := ledger.Book(ctx, tx.Ledger(), entry); err != nil {
 				return nil, err

@@ -1,14 +1,16 @@
 package closing
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
+	"github.com/evcs/evcs/internal/bill"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
@@ -90,17 +92,46 @@ type run struct {
 	stored   bool // the outcome is
 	waiting  []recon.Difference
 	matcher  *recon.Matcher
-	sources  []source
+	flows    *recon.Flows // nil: there are no fund statements
+	sources  []*source
+	funds    []*source // of every account, or none
 	sha      string
-	denied   map[string]string // keys of LOCAL_ONLY rows that the channel denies
+	fundSHA  string
+	denied   map[string]string  // keys of LOCAL_ONLY rows that the channel denies
+	moved    []recon.Difference // of the second leg
+	figures  *recon.FundFigures // nil: there is none
+}
+
+// close gives the files of a run back.
+func (r *run) close() error {
+	var errs []error
+	for _, s := range slices.Concat(r.sources, r.funds) {
+		if s.file != nil {
+			errs = append(errs, s.file.Close())
+		}
+	}
+	return errors.Join(append(errs, r.dropJoin())...)
+}
+
+// dropJoin gives the matcher and the flows back.
+func (r *run) dropJoin() error {
+	var errs []error
+	if r.matcher != nil {
+		errs = append(errs, r.matcher.Close())
+	}
+	if r.flows != nil {
+		errs = append(errs, r.flows.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // source is an account's statement.
 type source struct {
 	account payment.Merchant
-	body    []byte
+	kind    string           // as it is kept when it was fetched
+	kept    *recon.Statement // nil: it was fetched
+	file    *spooled         // nil: not needed yet
 	sha     string
-	fetched bool
 	fault   string // what is wrong with the file as a whole
 	summary payment.Summary
 }
@@ -152,6 +183,7 @@ func (c *Closer) begin(ctx context.Context, q Request) (*run, error) {
 // perform does the run, and gives the lease back when it could not.
 func (c *Closer) perform(ctx context.Context, r *run) (recon.Batch, error) {
 	b, err := c.reconcile(ctx, r)
+	err = errors.Join(err, r.close())
 	if err == nil || r.stored || r.DryRun {
 		return b, err
 	}
@@ -225,7 +257,7 @@ func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
 	if trouble != nil {
 		return c.failed(ctx, r, trouble)
 	}
-	if !r.Force && r.batch.Same(r.sha, r.matcher.Digest()) {
+	if !r.Force && r.batch.Same(r.sha, r.digest()) {
 		if r.DryRun {
 			r.batch.Release()
 			return r.batch, nil
@@ -233,19 +265,16 @@ func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
 		err = c.release(ctx, r)
 		return r.batch, err
 	}
-	if trouble, err = c.match(ctx, r); err != nil {
+	out, trouble, err := c.outcome(ctx, r)
+	if err != nil {
 		return r.batch, err
 	}
 	if trouble != nil {
 		return c.failed(ctx, r, trouble)
 	}
-	out, err := r.matcher.Outcome(ctx, c.finder(r))
-	if err != nil {
-		return r.batch, err
-	}
 	if r.DryRun {
-		digest := r.matcher.Digest()
-		r.batch.Finish(out.Figures, r.sha, digest, c.now())
+		out.Figures.Funds = r.figures
+		r.batch.Finish(out.Figures, r.sha, r.digest(), c.now())
 		return r.batch, nil
 	}
 	if out, err = c.ask(ctx, r, out); err != nil {
@@ -253,6 +282,41 @@ func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
 	}
 	err = c.finish(ctx, r, out)
 	return r.batch, err
+}
+
+// digest is the fingerprint of what a run works on beside its statements.
+func (r *run) digest() string {
+	if r.fundSHA == "" {
+		return r.matcher.Digest()
+	}
+	return r.matcher.Digest() + " " + r.fundSHA
+}
+
+// maxJoins bounds how often a day is read again because it changed meanwhile.
+const maxJoins = 4
+
+// outcome matches the day. The local rows were read; when one of them is found
+// to have been settled meanwhile they are read again.
+func (c *Closer) outcome(ctx context.Context, r *run) (out recon.Outcome, t *trouble, err error) {
+	for range maxJoins {
+		if t, err = c.match(ctx, r); err != nil || t != nil {
+			return out, t, err
+		}
+		out, err = r.matcher.Outcome(ctx, c.finder(r))
+		if err == nil {
+			err = c.flow(ctx, r, &out)
+		}
+		switch {
+		case errors.Is(err, recon.ErrUnlike):
+			return out, &trouble{rule: recon.ErrInvalid, message: err.Error()}, nil
+		case !errors.Is(err, evcs.ErrStale):
+			return out, nil, err
+		}
+		if err := c.locals(ctx, r); err != nil {
+			return out, nil, err
+		}
+	}
+	return out, nil, err
 }
 
 func (c *Closer) finder(r *run) recon.Find {
@@ -269,51 +333,103 @@ type trouble struct {
 }
 
 // collect gets every account's statement: the one that was handed in, or, when
-// there is none or the run is forced, the channel's.
+// there is none or the run is forced, the channel's. Fund statements are taken
+// when every account has one.
 func (c *Closer) collect(ctx context.Context, r *run) (*trouble, error) {
-	total := sha256.New()
 	for _, account := range r.accounts {
-		s := source{account: account}
-		if !r.Force {
-			kept, err := c.cfg.Read.StatementOf(ctx, evcs.Only(r.Tenant), account.ID, r.Day, recon.KindTrade)
-			if err != nil {
-				return nil, err
-			}
-			if kept != nil {
-				s.body, s.sha = kept.Body, kept.SHA256
-			}
-		}
-		if s.sha == "" {
-			if t := s.fetch(ctx, r); t != nil {
-				return t, ctx.Err()
-			}
+		s, t, err := c.source(ctx, r, account, recon.KindTrade, recon.KindFetched, r.ch.Fetch)
+		if err != nil || t != nil {
+			return t, err
 		}
 		r.sources = append(r.sources, s)
-		total.Write([]byte(s.sha)) // a hash takes every write
 	}
-	r.sha = hex.EncodeToString(total.Sum(nil))
-	if len(r.sources) == 1 {
-		r.sha = r.sources[0].sha
+	r.sha = combined(r.sources)
+	return c.collectFunds(ctx, r)
+}
+
+// collectFunds gets the fund statements. A channel that has none yet is none: the
+// second leg is run when they are there.
+func (c *Closer) collectFunds(ctx context.Context, r *run) (*trouble, error) {
+	channel, ok := r.ch.(payment.FundChannel)
+	if !ok {
+		return nil, nil //nolint:nilnil // no trouble, no error
 	}
+	for _, account := range r.accounts {
+		s, t, err := c.source(ctx, r, account, recon.KindFund, recon.KindFundFetched, channel.FetchFund)
+		if err != nil {
+			return nil, err
+		}
+		if t != nil {
+			c.cfg.Log.InfoContext(ctx, "there is no fund statement", slog.String("channel", r.Channel), slog.String("day", r.Day), slog.String("message", t.message))
+			return nil, nil //nolint:nilnil // the first leg goes on without
+		}
+		r.funds = append(r.funds, s)
+	}
+	r.fundSHA = combined(r.funds)
 	return nil, nil //nolint:nilnil // no trouble, no error
 }
 
-func (s *source) fetch(ctx context.Context, r *run) *trouble {
-	st, err := r.ch.Fetch(ctx, s.account, r.Day)
+// combined is the SHA-256 of one statement, or over those of several.
+func combined(list []*source) string {
+	if len(list) == 1 {
+		return list[0].sha
+	}
+	total := sha256.New()
+	for _, s := range list {
+		total.Write([]byte(s.sha)) // a hash takes every write
+	}
+	return hex.EncodeToString(total.Sum(nil))
+}
+
+// source is the statement of an account that was handed in as kind, or the
+// channel's.
+func (c *Closer) source(ctx context.Context, r *run, account payment.Merchant, kind, fetched string,
+	fetch func(context.Context, payment.Merchant, string) (payment.Statement, error),
+) (*source, *trouble, error) {
+	s := &source{account: account, kind: fetched}
+	if !r.Force {
+		kept, err := c.cfg.Read.StatementOf(ctx, evcs.Only(r.Tenant), account.ID, r.Day, kind)
+		if err != nil {
+			return nil, nil, err
+		}
+		if kept != nil {
+			s.kept, s.sha = kept, kept.SHA256
+			return s, nil, nil
+		}
+	}
+	st, err := fetch(ctx, account, r.Day)
 	if err != nil {
 		_, data, _ := evcs.Classify(err)
 		message, _ := data["channelMessage"].(string) // absent is ""
 		if message == "" {
 			message = "the channel did not give its statement"
 		}
-		return &trouble{rule: errors.Join(payment.ErrNotReady, err), message: message}
+		return nil, &trouble{rule: errors.Join(payment.ErrNotReady, err), message: message}, ctx.Err()
 	}
-	sum := sha256.Sum256(st.Body)
-	s.body, s.sha, s.fetched = st.Body, hex.EncodeToString(sum[:]), true
+	if s.file, err = c.given(st); err != nil {
+		return nil, nil, err
+	}
+	s.sha, err = digest(s.file)
+	if f, ok := bill.FaultOf(err); ok {
+		s.fault, err = f.Message, nil
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, s.file.Close())
+	}
 	if st.SHA256 != "" && st.SHA256 != s.sha {
 		s.fault = "the SHA-256 is " + s.sha + ", the channel declares " + st.SHA256
 	}
-	return nil
+	return s, nil, nil
+}
+
+// open is the file of a statement from its beginning.
+func (c *Closer) openSource(ctx context.Context, s *source) (_ *spooled, err error) {
+	if s.file == nil {
+		if s.file, err = c.stored(ctx, s.kept); err != nil {
+			return nil, err
+		}
+	}
+	return s.file, rewind(s.file)
 }
 
 // locals gives our side of the day to a new matcher.
@@ -323,31 +439,57 @@ func (c *Closer) locals(ctx context.Context, r *run) error {
 	if r.waiting, err = c.cfg.Read.Suspense(ctx, evcs.Only(r.Tenant), r.Channel, r.Day, from); err != nil {
 		return err
 	}
-	r.matcher = recon.NewMatcher(r.Day, r.accounts, r.waiting)
+	if err := r.dropJoin(); err != nil {
+		return err
+	}
+	r.matcher, r.flows = recon.NewMatcher(r.Day, r.accounts, r.waiting, c.scratch), nil
 	return c.cfg.Read.EachLocal(ctx, evcs.Only(r.Tenant), r.Channel, from, to, r.matcher.Local)
 }
 
 // match reads the statements; what is wrong with them is known at their end.
-func (c *Closer) match(ctx context.Context, r *run) (*trouble, error) {
+func (c *Closer) match(ctx context.Context, r *run) (t *trouble, err error) {
+	if len(r.funds) > 0 {
+		if r.flows, err = recon.NewFlows(r.Day, r.accounts, r.waiting, c.scratch); err != nil {
+			return nil, err
+		}
+	}
 	var problems []payment.Problem
-	for i := range r.sources {
-		s := &r.sources[i]
-		summary, err := r.ch.Read(ctx, s.account, r.Day, bytes.NewReader(s.body), func(row payment.Row) error {
+	for _, s := range r.sources {
+		f, err := c.openSource(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		s.summary, err = r.ch.Read(ctx, s.account, r.Day, f, func(row payment.Row) error {
+			if r.flows != nil {
+				if err := r.flows.Trade(s.account.ID, &row); err != nil {
+					return err
+				}
+			}
 			return r.matcher.Row(s.account.ID, row)
 		})
+		if errors.Is(err, recon.ErrUnlike) {
+			return &trouble{rule: recon.ErrInvalid, message: recon.ErrUnlike.Error()}, nil
+		}
 		if err != nil {
 			return nil, fmt.Errorf("read the statement of merchant %d: %w", s.account.ID, err)
 		}
-		s.summary = summary
-		if s.fault != "" {
-			problems = append(problems, payment.Problem{Message: s.fault})
-		}
-		problems = append(problems, summary.Problems...)
+		problems = append(problems, s.problems()...)
 	}
-	if len(problems) > 0 {
+	moved, err := c.readFunds(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if problems = append(problems, moved...); len(problems) > 0 {
 		return &trouble{rule: recon.ErrInvalid, message: problems[0].Message, problems: problems}, nil
 	}
 	return nil, nil //nolint:nilnil // no trouble, no error
+}
+
+func (s *source) problems() []payment.Problem {
+	if s.fault == "" {
+		return s.summary.Problems
+	}
+	return append([]payment.Problem{{Message: s.fault}}, s.summary.Problems...)
 }
 
 // failed records a run without a verified statement.
@@ -362,9 +504,13 @@ func (c *Closer) failed(ctx context.Context, r *run, t *trouble) (recon.Batch, e
 		r.batch.Fail(figures, code, t.message, r.sha, c.now())
 		return r.batch, cause
 	}
-	err := c.change(ctx, r, func(tx Tx, b *recon.Batch) error {
+	kept, err := c.evidence(ctx, r)
+	if err != nil {
+		return r.batch, err
+	}
+	err = c.change(ctx, r, func(tx Tx, b *recon.Batch) error {
 		b.Fail(figures, code, t.message, r.sha, c.now())
-		if err := keep(ctx, tx, r, b.FinishedAt); err != nil {
+		if err := keep(ctx, tx, kept); err != nil {
 			return err
 		}
 		return emit(ctx, tx, b)
@@ -375,19 +521,32 @@ func (c *Closer) failed(ctx context.Context, r *run, t *trouble) (recon.Batch, e
 	return r.batch, cause
 }
 
-// keep stores the statements that the channel gave, as evidence.
-func keep(ctx context.Context, tx Tx, r *run, at time.Time) error {
-	for i := range r.sources {
-		s := &r.sources[i]
-		if !s.fetched {
-			continue
-		}
-		if err := tx.Recon().KeepStatement(ctx, &recon.Statement{
-			Tenant: r.Tenant, Channel: r.Channel, Merchant: s.account.ID, Day: r.Day, Kind: recon.KindFetched, SHA256: s.sha,
-			Summary: s.summary, Body: s.body, CreatedAt: at,
-		}); err != nil {
+// keep stores the statements that the channel gave, as evidence. Their content
+// was put down before.
+func keep(ctx context.Context, tx Tx, kept []recon.Statement) error {
+	for i := range kept {
+		if err := tx.Recon().KeepStatement(ctx, &kept[i]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// evidence puts the content of the statements that the channel gave down.
+func (c *Closer) evidence(ctx context.Context, r *run) ([]recon.Statement, error) {
+	var kept []recon.Statement
+	for _, s := range slices.Concat(r.sources, r.funds) {
+		if s.kept != nil || s.file == nil || s.sha == "" {
+			continue
+		}
+		name, size, err := c.put(ctx, r.Tenant, s.file)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, recon.Statement{
+			Tenant: r.Tenant, Channel: r.Channel, Merchant: s.account.ID, Day: r.Day, Kind: s.kind, SHA256: s.sha, Summary: s.summary,
+			File: name, Size: size, CreatedAt: c.now(),
+		})
+	}
+	return kept, nil
 }

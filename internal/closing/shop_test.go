@@ -1,6 +1,7 @@
 package closing_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -192,6 +193,17 @@ func (s *shop) faults(day string, f sandboxpay.Faults) {
 func (s *shop) execute(q closing.Request) (recon.Batch, error) {
 	q.Tenant, q.Channel = 1, "sandbox"
 	return s.closer.Execute(s.t.Context(), q, time.Minute)
+}
+
+// file takes a statement in.
+func (s *shop) file(text []byte) closing.File {
+	s.t.Helper()
+	f, err := s.closer.Receive(s.t.Context(), bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // run reconciles a day that must be verified.

@@ -1,22 +1,16 @@
 package closing
 
 import (
-	"archive/zip"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
 )
 
-// MaxStatement bounds a statement, packed and unpacked.
+// MaxStatement bounds the file of a statement as it comes.
 const MaxStatement = 512 << 20
 
 // Upload is a statement that somebody hands in.
@@ -26,7 +20,7 @@ type Upload struct {
 	Merchant payment.MerchantID // 0: the only account
 	Day      string
 	Kind     string // TRADE or FUND
-	File     []byte // csv, zip or gz
+	File     File   // csv, zip or gz; the caller closes it
 }
 
 // HandIn verifies a statement and keeps it; a later run of the day uses it
@@ -44,31 +38,73 @@ func (c *Closer) HandIn(ctx context.Context, u Upload) (recon.Statement, error) 
 	if err != nil {
 		return recon.Statement{}, err
 	}
-	body, err := unpack(u.File)
-	if err != nil {
-		return recon.Statement{}, err
-	}
-	sum := sha256.Sum256(body)
-	st := recon.Statement{
-		Tenant: u.Tenant, Channel: u.Channel, Merchant: account.ID, Day: u.Day, Kind: u.Kind, SHA256: hex.EncodeToString(sum[:]), Body: body,
-		CreatedAt: c.now(),
-	}
-	if st.Summary, err = ch.Read(ctx, account, u.Day, bytes.NewReader(body), func(payment.Row) error { return nil }); err != nil {
+	st := recon.Statement{Tenant: u.Tenant, Channel: u.Channel, Merchant: account.ID, Day: u.Day, Kind: u.Kind, CreatedAt: c.now()}
+	if st.Summary, err = summarise(ctx, ch, account, u); err != nil {
 		return st, fmt.Errorf("read the statement: %w", err)
 	}
 	if len(st.Summary.Problems) > 0 {
 		return st, recon.ErrInvalid
 	}
+	if err := c.open(ctx, u); err != nil {
+		return st, err
+	}
+	if st.SHA256, err = digest(u.File); err != nil {
+		return st, fmt.Errorf("read the statement: %w", err)
+	}
+	if st.File, st.Size, err = c.put(ctx, u.Tenant, u.File); err != nil {
+		return st, err
+	}
 	return st, c.cfg.Transact(ctx, func(tx Tx) error {
-		b, err := tx.Recon().BatchOf(ctx, evcs.Only(u.Tenant), u.Channel, u.Day)
-		if err == nil {
-			err = b.CheckOpen()
-		}
-		if err != nil && !errors.Is(err, recon.ErrNoBatch) {
+		if err := checkOpen(ctx, tx, u); err != nil {
 			return err
 		}
 		return tx.Recon().KeepStatement(ctx, &st)
 	})
+}
+
+// open refuses early what a closed day does not take.
+func (c *Closer) open(ctx context.Context, u Upload) error {
+	return c.cfg.Transact(ctx, func(tx Tx) error { return checkOpen(ctx, tx, u) })
+}
+
+func checkOpen(ctx context.Context, tx Tx, u Upload) error {
+	b, err := tx.Recon().BatchOf(ctx, evcs.Only(u.Tenant), u.Channel, u.Day)
+	if errors.Is(err, recon.ErrNoBatch) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.CheckOpen()
+}
+
+// summarise reads a whole statement of either kind.
+func summarise(ctx context.Context, ch payment.Channel, account payment.Merchant, u Upload) (payment.Summary, error) {
+	if err := rewind(u.File); err != nil {
+		return payment.Summary{}, err
+	}
+	if u.Kind != recon.KindFund {
+		return ch.Read(ctx, account, u.Day, u.File, func(payment.Row) error { return nil })
+	}
+	funds, ok := ch.(payment.FundChannel)
+	if !ok {
+		return payment.Summary{}, evcs.Invalid(evcs.FieldFault{Field: "kind", Message: "the channel has no fund statements"})
+	}
+	var s payment.Summary
+	f, err := funds.ReadFund(ctx, account, u.Day, u.File, func(m payment.Movement) error {
+		switch m.Kind {
+		case payment.MovedPayment:
+			s.PayTotal += m.Amount
+		case payment.MovedRefund:
+			s.RefundTotal -= m.Amount
+		case payment.MovedFee:
+			s.FeeTotal -= m.Amount
+		case payment.MovedOther:
+		}
+		return nil
+	})
+	s.Rows, s.Problems = f.Rows, f.Problems
+	return s, err
 }
 
 func accountOf(accounts []payment.Merchant, id payment.MerchantID) (payment.Merchant, error) {
@@ -84,43 +120,4 @@ func accountOf(accounts []payment.Merchant, id payment.MerchantID) (payment.Merc
 		}
 	}
 	return payment.Merchant{}, evcs.With(payment.ErrNoMerchant, map[string]any{"merchantId": id})
-}
-
-// unpack is the statement in a file that may be packed. A bomb is refused by
-// the bound.
-func unpack(file []byte) ([]byte, error) {
-	var r io.Reader
-	switch {
-	case bytes.HasPrefix(file, []byte("\x1f\x8b")):
-		z, err := gzip.NewReader(bytes.NewReader(file))
-		if err != nil {
-			return nil, badFile("is no gzip file")
-		}
-		r = z
-	case bytes.HasPrefix(file, []byte("PK\x03\x04")):
-		z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
-		if err != nil || len(z.File) != 1 {
-			return nil, badFile("must be a zip archive of one file")
-		}
-		inner, err := z.File[0].Open()
-		if err != nil {
-			return nil, badFile("is a zip archive that cannot be read")
-		}
-		defer inner.Close() // read only
-		r = inner
-	default:
-		return file, nil
-	}
-	body, err := io.ReadAll(io.LimitReader(r, MaxStatement+1))
-	switch {
-	case err != nil:
-		return nil, badFile("is packed and cannot be unpacked")
-	case len(body) > MaxStatement:
-		return nil, badFile("is too large when it is unpacked")
-	}
-	return body, nil
-}
-
-func badFile(message string) error {
-	return evcs.Invalid(evcs.FieldFault{Field: "file", Message: message})
 }

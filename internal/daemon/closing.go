@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 // dailyEvery is how often it is looked whether a day is due.
 const dailyEvery = 5 * time.Minute
 
+// piecesBatch is how many pieces of abandoned statements go at a time.
+const piecesBatch = 32
+
 // wireClosing makes what reconciles and closes days. It comes after wireMoney.
 func (d *Daemon) wireClosing(p *parts) {
 	channels := make(map[string]payment.Channel)
@@ -28,12 +32,16 @@ func (d *Daemon) wireClosing(p *parts) {
 	read := d.db.Reader()
 	p.closer = closing.New(closing.Config{
 		Node: d.node(), Clock: d.opt.Clock, Log: d.log(health.Payment, "closing"), Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
+		Spool: filepath.Join(d.opt.Config.DataDir, "spool"),
 		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},
 	})
 	p.work = append(p.work, part{"reconciliation runs", p.closer.Run})
-	p.runner.Jobs = append(p.runner.Jobs, jobs.Job{Name: "daily reconciliation", Every: dailyEvery, Run: p.closer.Daily})
+	p.runner.Jobs = append(p.runner.Jobs, jobs.Job{Name: "daily reconciliation", Every: dailyEvery, Run: p.closer.Daily},
+		jobs.Job{Name: "prune statement pieces", Every: time.Hour, Full: piecesBatch, Run: func(ctx context.Context) (int, error) {
+			return p.closer.CleanUp(ctx, piecesBatch)
+		}})
 	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: p.closer, Faults: faults{d, p}})
 }
 

@@ -31,7 +31,7 @@ func (p Recon) result(b recon.Batch) api.ReconResult {
 		},
 		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: textOrNil(b.FailureMessage),
 		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
-		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems),
+		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems), Funds: fundsJSON(f.Funds),
 	}
 	if b.FailureCode != 0 {
 		r.FailureCode = api.Ptr(int(b.FailureCode))
@@ -52,6 +52,24 @@ func (p Recon) result(b recon.Batch) api.ReconResult {
 	}
 	r.SuccessRate = api.Ptr(api.Percent(rate))
 	return r
+}
+
+func fundsJSON(f *recon.FundFigures) *api.ReconFunds {
+	if f == nil {
+		return nil
+	}
+	out := &api.ReconFunds{
+		StatementSHA256: f.SHA256, MovementCount: f.Movements, TotalCount: f.Keys, MatchedCount: f.Matched, PaymentAmount: api.Money(f.Payments),
+		RefundAmount: api.Money(f.Refunds), FeeAmount: api.Money(f.Fees), LedgerMovement: api.Money(f.Ledger), ExplainedAmount: api.Money(f.Explained),
+		UnexplainedDrift: api.Money(f.Drift),
+	}
+	for _, amount := range f.Other {
+		out.OtherAmount += api.Money(amount)
+	}
+	if f.Balanced {
+		out.OpeningBalance, out.ClosingBalance = api.Ptr(api.Money(f.Opening)), api.Ptr(api.Money(f.Closing))
+	}
+	return out
 }
 
 func problemsJSON(list []payment.Problem) []api.Problem {
@@ -99,7 +117,9 @@ func (p Recon) registerUpload(s *Server) {
 	registerRaw(s, operation{
 		ID: "uploadStatement", Method: http.MethodPost, Path: "/api/reconciliation/statement", Group: "reconciliation",
 		Permission: "reconciliation:execute", Summary: "Hand in a channel's statement",
-		Description: "The file is verified; the next run of the day uses it. A file that is not whole is refused with what was read of it in `data`.",
+		Description: "The file is verified; the next run of the day uses it. A file that is not whole is refused with what was read of it in `data`. " +
+			"Alipay: the zip archive, or its detail file, in GBK or UTF-8. WeChat Pay: the text or gzip of the bill of type ALL, and of the fund flow of BASIC. " +
+			"Both kinds may be handed in for a day; with FUND the run also proves that the money moved. It is read as it comes and never held whole.",
 		Errors: []evcs.Code{
 			evcs.CodeStatementInvalid, evcs.CodeBatchClosed, evcs.CodeMerchantNotFound, evcs.CodeChannelNotConfigured, evcs.CodeTenantNotFound,
 		},
@@ -127,19 +147,27 @@ func statementFields() *huma.Schema {
 // statementForm is what a multipart upload says.
 type statementForm struct {
 	fields map[string]string
-	file   []byte
+	file   closing.File // nil: none; the caller closes it
+}
+
+func (f *statementForm) close() {
+	if f.file != nil {
+		_ = f.file.Close() // a scratch file
+	}
 }
 
 // maxField bounds a field of a multipart body that is not the file.
 const maxField = 1 << 10
 
-func readStatement(r *http.Request) (f statementForm, err error) {
+// readStatement takes the parts in as they come; the fields may stand before or
+// behind the file.
+func (p Recon) readStatement(r *http.Request) (f statementForm, err error) {
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return f, evcs.With(errMediaType, map[string]any{"accepted": []string{"multipart/form-data"}})
 	}
 	f.fields = make(map[string]string)
-	for {
+	for range maxParts {
 		part, err := parts.NextPart()
 		if errors.Is(err, io.EOF) {
 			return f, nil
@@ -147,27 +175,39 @@ func readStatement(r *http.Request) (f statementForm, err error) {
 		if err != nil {
 			return f, uploadFault(err)
 		}
-		limit := int64(maxField)
 		if part.FormName() == "file" {
-			limit = closing.MaxStatement
+			if f.file != nil {
+				return f, evcs.Invalid(evcs.FieldFault{Field: "file", Message: "is given twice"})
+			}
+			if f.file, err = p.Closer.Receive(r.Context(), part); err != nil {
+				return f, uploadFault(err)
+			}
+			continue
 		}
-		text, err := io.ReadAll(io.LimitReader(part, limit+1))
+		text, err := io.ReadAll(io.LimitReader(part, maxField+1))
 		switch {
 		case err != nil:
 			return f, uploadFault(err)
-		case int64(len(text)) > limit:
-			return f, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": limit})
-		case part.FormName() == "file":
-			f.file = text
-		default:
-			f.fields[part.FormName()] = string(text)
+		case int64(len(text)) > maxField:
+			return f, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": maxField})
 		}
+		f.fields[part.FormName()] = string(text)
 	}
+	return f, evcs.Invalid(evcs.FieldFault{Field: "body", Message: "has too many parts"})
 }
+
+// maxParts bounds a multipart body.
+const maxParts = 16
 
 func uploadFault(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return evcs.With(errBodyTooLarge, map[string]any{"limitBytes": tooLarge.Limit})
+	}
+	if errors.Is(err, closing.ErrLarge) {
+		return evcs.With(errBodyTooLarge, map[string]any{"limitBytes": int64(closing.MaxStatement)})
+	}
+	if closing.Spooling(err) {
+		return err
 	}
 	return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
 }
@@ -204,7 +244,7 @@ func (f statementForm) request() (u closing.Upload, target *int64, err error) {
 	if _, _, ok := recon.Bounds(u.Day); !ok {
 		fault("statementDate", "must be a date: yyyy-MM-dd")
 	}
-	if len(u.File) == 0 {
+	if u.File == nil {
 		fault("file", "is required")
 	}
 	known := map[string]bool{"channel": true, "statementDate": true, "kind": true, "merchantId": true, "tenantId": true}
@@ -217,7 +257,8 @@ func (f statementForm) request() (u closing.Upload, target *int64, err error) {
 }
 
 func (p Recon) upload(ctx context.Context, a *evcs.Actor, _ *struct{}, out Reply) error {
-	form, err := readStatement(out.Request)
+	form, err := p.readStatement(out.Request)
+	defer form.close()
 	if err != nil {
 		return err
 	}

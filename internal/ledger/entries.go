@@ -136,10 +136,21 @@ func Fees(t evcs.TenantID, channel string, batch evcs.BatchID, seq int64, at tim
 }
 
 // WrittenOff brings the channel's account to what the channel says about one
-// row: amount is channel minus ours, a gain when positive.
-func WrittenOff(t evcs.TenantID, channel string, d evcs.DifferenceID, at time.Time, amount evcs.Money) Entry {
+// row: amount is channel minus ours, a gain when positive. seq tells the
+// write-offs of one difference apart.
+func WrittenOff(t evcs.TenantID, channel string, d evcs.DifferenceID, seq int64, at time.Time, amount evcs.Money) Entry {
+	return writeOff(t, channel, fmt.Sprintf("difference/%d/writtenoff/%d", d, seq), at, amount)
+}
+
+// WriteOffUndone takes a write-off back whose difference is there no more:
+// amount is the opposite of what was written off.
+func WriteOffUndone(t evcs.TenantID, channel string, d evcs.DifferenceID, seq int64, at time.Time, amount evcs.Money) Entry {
+	return writeOff(t, channel, fmt.Sprintf("difference/%d/writeoffundone/%d", d, seq), at, amount)
+}
+
+func writeOff(t evcs.TenantID, channel, key string, at time.Time, amount evcs.Money) Entry {
 	return Entry{
-		Tenant: t, Key: fmt.Sprintf("difference/%d/writtenoff", d), Kind: KindWrittenOff, At: at, Memo: channel, Sandbox: channel == "sandbox",
+		Tenant: t, Key: key, Kind: KindWrittenOff, At: at, Memo: channel, Sandbox: channel == "sandbox",
 		Postings: post(Posting{Account{Clearing, channel}, amount}, Posting{Account{Kind: WriteOff}, -amount}),
 	}
 }

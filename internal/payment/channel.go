@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/encoding/simplifiedchinese"
+
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -184,6 +186,8 @@ type Reply struct {
 // Statement is a channel's file of a day.
 type Statement struct {
 	Body []byte
+	// File is the content instead of Body when it is large; the caller closes it.
+	File io.ReadCloser
 	// SHA256 is what the channel declares, hexadecimal; "" when it declares none.
 	SHA256 string
 }
@@ -205,11 +209,28 @@ type Row struct {
 	RefundNo  string // ours, of a refund
 	ChannelNo string
 	Amount    evcs.Money
-	Fee       evcs.Money
+	// Settled is what the channel owes us for it before its fee, or takes back:
+	// Amount without what the merchant himself granted.
+	Settled   evcs.Money
+	Fee       evcs.Money // negative when it is given back
 	Succeeded bool
 	Status    string // the channel's word
 	At        time.Time
 	Raw       string
+	// GBK says that Raw is GB18030, see Text.
+	GBK bool
+}
+
+// Text is the line as it came, in UTF-8.
+func (r *Row) Text() string { return utf8Of(r.Raw, r.GBK) }
+
+func utf8Of(raw string, gbk bool) string {
+	if gbk {
+		if text, err := simplifiedchinese.GB18030.NewDecoder().String(raw); err == nil {
+			return text
+		}
+	}
+	return strings.ToValidUTF8(raw, "�")
 }
 
 // Summary is what reading a statement found.
@@ -217,6 +238,9 @@ type Summary struct {
 	Rows                            int
 	PayTotal, RefundTotal, FeeTotal evcs.Money
 	Problems                        []Problem
+	// Ignored counts lines that are neither payment nor refund by the channel's
+	// word for them.
+	Ignored map[string]int
 }
 
 // Problem is one thing wrong with a statement.

@@ -45,7 +45,7 @@ func BenchmarkReconcile(b *testing.B) {
 	b.Run("product", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			m := recon.NewMatcher(day, []payment.Merchant{account()}, nil)
+			m := recon.NewMatcher(day, []payment.Merchant{account()}, nil, nil)
 			for i := range w.locals {
 				if err := m.Local(&w.locals[i]); err != nil {
 					b.Fatal(err)

@@ -2,6 +2,7 @@ package recon
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -31,6 +32,16 @@ const (
 	FacetSameOrder = "SAME_ORDER"
 	// FacetDenied: the channel was asked and does not know it as succeeded.
 	FacetDenied = "DENIED"
+	// FacetGone: dealt with, and not found by a later run; it counts no more.
+	FacetGone = "GONE"
+	// FacetFundFlow: of the second leg, where the local side is the trade
+	// statement and the channel's the fund statement.
+	FacetFundFlow = "FUND_FLOW"
+	// FacetBalance: of the third leg, where the local side is the journal and the
+	// channel's the balance of its account.
+	FacetBalance = "BALANCE"
+	// FacetOpening: the balance does not begin where the day before ended.
+	FacetOpening = "OPENING"
 )
 
 // State is what became of a difference.
@@ -71,6 +82,8 @@ type Resolution struct {
 	Effect    string
 	// Day is the day whose proof it counts in.
 	Day string
+	// Undone is the posting that took the effect back; "" when none did.
+	Undone string `json:",omitempty"`
 }
 
 // Difference is one key on which our books and the statement disagree.
@@ -194,6 +207,9 @@ func (d *Difference) Propose(a *evcs.Actor, action Action, reason string, now ti
 	if action == Refund && d.Direction != payment.Pay {
 		return evcs.Invalid(errNotPayment)
 	}
+	if action == WriteOff && d.Leg() != "" {
+		return evcs.Invalid(errNotOurs)
+	}
 	d.State, d.UpdatedAt = PendingReview, now
 	d.Resolution = &Resolution{Action: action, Reason: reason, Maker: a.User, MakerName: a.Name, MadeAt: now}
 	return nil
@@ -239,9 +255,42 @@ func (d *Difference) Reject(a *evcs.Actor, note string, now time.Time) error {
 	return nil
 }
 
+// Leg is the facet that says which leg a difference is of; "" for the first.
+func (d *Difference) Leg() string {
+	for _, leg := range [...]string{FacetFundFlow, FacetBalance} {
+		if slices.Contains(d.Facets, leg) {
+			return leg
+		}
+	}
+	return ""
+}
+
+// Gone reports whether it was dealt with and a later run did not find it.
+func (d *Difference) Gone() bool { return slices.Contains(d.Facets, FacetGone) }
+
+// Undo takes back what a write-off posted about a difference that is gone; the
+// amount is what is to be posted, zero for nothing.
+func (d *Difference) Undo(posting string) (amount evcs.Money) {
+	if d.State != WrittenOff || !d.Gone() || d.Resolution == nil || d.Resolution.Undone != "" {
+		return 0
+	}
+	r := *d.Resolution
+	r.Undone = posting
+	d.Resolution = &r
+	return d.gap()
+}
+
 // Gap is by how much our books say more than the channel about the key, as
-// money that the channel holds.
+// money that the channel holds. What is gone, and what is of another leg, has
+// none.
 func (d *Difference) Gap() evcs.Money {
+	if d.Gone() || d.Leg() != "" {
+		return 0
+	}
+	return d.gap()
+}
+
+func (d *Difference) gap() evcs.Money {
 	gap := side(d.LocalAmount, d.LocalDone) - side(d.ChannelAmount, d.ChannelDone)
 	if d.Direction == payment.RefundBack {
 		return -gap
@@ -286,11 +335,15 @@ func Merge(stored, found []Difference, now time.Time) (insert, update []*Differe
 	}
 	for i := range stored {
 		d := &stored[i]
-		if old[name{d.Key, d.Kind}] != d || !d.outdated() {
-			continue
+		switch {
+		case old[name{d.Key, d.Kind}] != d:
+		case d.outdated():
+			d.State, d.UpdatedAt = Superseded, now
+			update = append(update, d)
+		case d.passed():
+			d.Facets, d.UpdatedAt = append(d.Facets, FacetGone), now
+			update = append(update, d)
 		}
-		d.State, d.UpdatedAt = Superseded, now
-		update = append(update, d)
 	}
 	return insert, update
 }
@@ -301,8 +354,19 @@ func (d *Difference) outdated() bool {
 	return d.Unsettled() || d.State == AutoResolved && d.Kind == LocalOnly
 }
 
-// again is a stored difference that a run found anew.
+// passed reports whether people dealt with a difference, within its day, that is
+// not found any more: its money counts as it stands on both sides now, and not
+// once more by what was decided.
+func (d *Difference) passed() bool {
+	return (d.State == Resolved || d.State == WrittenOff) && !d.Gone() && d.Resolution != nil && d.Resolution.Day == d.Day
+}
+
+// again is a stored difference that a run found anew. One that was gone begins
+// again.
 func (d *Difference) again(f *Difference, now time.Time) *Difference {
+	if d.Gone() {
+		d.State, d.Resolution = Superseded, nil
+	}
 	state, until, resolution, created := d.State, d.SuspendedUntil, d.Resolution, d.CreatedAt
 	id, batch, version := d.ID, d.Batch, d.Version
 	settled := f.State != "" && (state == Open || state == Suspended)

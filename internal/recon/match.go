@@ -15,27 +15,45 @@ import (
 	"github.com/evcs/evcs/internal/payment"
 )
 
-// errTooMany says that a day is larger than the table can be.
+// errTooMany says that a day is larger than the matcher can be.
 var errTooMany = errors.New("more rows in a day than can be matched")
 
-// maxRows bounds a day; the numbers of this many rows fit in the table.
-const maxRows = 40_000_000
+// ErrUnlike says that so many keys differ that the statement cannot be of this
+// day and these accounts; listing them would help nobody.
+var ErrUnlike = fmt.Errorf("more than %d rows differ: it does not look like the statement of this day and account", maxDifferences)
+
+const (
+	// maxRows bounds a day.
+	maxRows = 40_000_000
+	// maxTable is how many local rows are matched in memory; a day with more goes
+	// through scratch files.
+	maxTable = 1_250_000
+	// maxDifferences bounds what is listed of a day.
+	maxDifferences = 100_000
+)
 
 // Find reads the local rows of numbers, whatever their day and state, with
 // their details.
 type Find func(ctx context.Context, d payment.Direction, numbers []string) ([]Local, error)
 
 // Matcher joins a day: first every local row, then every statement row, then
-// the outcome. Matching rows leave nothing behind.
+// the outcome. Matching rows leave nothing behind. It is closed at the end.
 type Matcher struct {
 	day      string
+	from, to time.Time
 	accounts []payment.Merchant
+	scratch  Scratch
+	limit    int // of the table
 	table    *table
+	ours     *bins // local rows that do not fit in the table; nil: they do
+	theirs   *bins // statement rows, when ours is not nil
+	rows     int   // local ones
 	digest   hash.Hash
 	line     []byte
 	system   evcs.Money
 	figures  Figures
 	differs  map[int]*pair              // by place in the table
+	pairs    []*pair                    // of tables that are done
 	unknown  map[string]*pair           // by key: rows that are not of our day
 	order    []string                   // of unknown
 	waiting  map[string]evcs.Money      // suspended keys of days before, and their amounts
@@ -52,18 +70,22 @@ type pair struct {
 	amount    evcs.Money
 	done      bool // the channel calls one of its rows succeeded
 	doubles   int
+	entry     entry  // of a row that the statement lacks
+	theirs    string // the channel's number of that
 	local     *Local
 	kinds     []Kind
 	facets    []string
 }
 
 // NewMatcher begins a day over the accounts of its channel. waiting are the
-// suspended differences of days before.
-func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference) *Matcher {
+// suspended differences of days before. scratch is for days that do not fit in
+// memory; without it they are refused.
+func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference, scratch Scratch) *Matcher {
 	m := &Matcher{
-		day: day, accounts: accounts, table: newTable(), digest: sha256.New(), differs: make(map[int]*pair), unknown: make(map[string]*pair),
-		waiting: make(map[string]evcs.Money), statuses: make(map[payment.MerchantID]int, len(accounts)),
+		day: day, accounts: accounts, scratch: scratch, limit: maxTable, table: newTable(), digest: sha256.New(), differs: make(map[int]*pair),
+		unknown: make(map[string]*pair), waiting: make(map[string]evcs.Money), statuses: make(map[payment.MerchantID]int, len(accounts)),
 	}
+	m.from, m.to, _ = Bounds(day)
 	for i, a := range accounts {
 		m.statuses[a.ID] = i + 1
 	}
@@ -77,6 +99,12 @@ func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference) *
 	return m
 }
 
+// Limit sets how many local rows are matched in memory.
+func (m *Matcher) Limit(rows int) { m.limit = rows }
+
+// Close gives the scratch files back. Closing again changes nothing.
+func (m *Matcher) Close() error { return errors.Join(m.ours.close(), m.theirs.close()) }
+
 func (m *Matcher) place(id payment.MerchantID) (int, bool) {
 	at := m.statuses[id]
 	return at - 1, at > 0
@@ -88,16 +116,50 @@ func (m *Matcher) Local(l *Local) error {
 	if !ok {
 		return fmt.Errorf("%s %s runs over account %d, which the channel's day does not have", l.Direction, l.No, l.Merchant)
 	}
-	if len(m.table.rows) >= maxRows || len(l.No) > maxNumber || at > 0xffff {
+	if m.rows >= maxRows || len(l.No) > maxNumber || at > 0xffff {
 		return errTooMany
 	}
-	m.table.add(uint16(at), l) //nolint:gosec // checked above
+	m.rows++
 	if l.Direction == payment.Pay {
 		m.system += l.Amount
 	} else {
 		m.system -= l.Amount
 	}
 	m.sign(l)
+	e := entry{amount: l.Amount, merchant: uint16(at), flags: refundFlag(l.Direction)} //nolint:gosec // checked above
+	if l.Twice {
+		e.flags |= flagTwice
+	}
+	theirs := l.ChannelNo[:min(len(l.ChannelNo), maxNumber)]
+	if m.ours == nil {
+		m.table.add(e, l.No, theirs)
+		if len(m.table.rows) <= m.limit {
+			return nil
+		}
+		return m.spill()
+	}
+	e.ours, e.theirs = uint8(len(l.No)), uint8(len(theirs)) //nolint:gosec // bounded by maxNumber
+	part := binOf(m.table.hash(e.merchant, e.flags&flagRefund, l.No))
+	return m.ours.keep(part, appendLocal(m.ours.room(part), &e, []byte(l.No), []byte(theirs)))
+}
+
+// spill moves the table into scratch files.
+func (m *Matcher) spill() (err error) {
+	if m.ours, err = newBins(m.scratch); err != nil {
+		return err
+	}
+	if m.theirs, err = newBins(m.scratch); err != nil {
+		return err
+	}
+	for i := range m.table.rows {
+		e := &m.table.rows[i]
+		ours := m.table.ours(e)
+		part := binOf(m.table.hash(e.merchant, e.flags&flagRefund, string(ours)))
+		if err := m.ours.keep(part, appendLocal(m.ours.room(part), e, ours, m.table.theirs(e))); err != nil {
+			return err
+		}
+	}
+	m.table.reset()
 	return nil
 }
 
@@ -120,27 +182,47 @@ func (m *Matcher) Digest() string { return hex.EncodeToString(m.digest.Sum(nil))
 
 // Before are the figures of a day whose statement is missing or wrong.
 func (m *Matcher) Before() Figures {
-	return Figures{Status: Failed, Total: int64(len(m.table.rows)), System: m.system}
+	return Figures{Status: Failed, Total: int64(m.rows), System: m.system}
 }
 
 // Rows is how many local rows there are.
-func (m *Matcher) Rows() int { return len(m.table.rows) }
+func (m *Matcher) Rows() int { return m.rows }
 
-// Row matches one row of an account's statement.
+// numberOf is the number by which a row is known: ours, or the channel's when it
+// does not say ours.
+func numberOf(r *payment.Row) string {
+	no := r.TradeNo
+	if r.Direction == payment.RefundBack {
+		no = r.RefundNo
+	}
+	if no == "" {
+		no = r.ChannelNo
+	}
+	return no[:min(len(no), maxNumber)]
+}
+
+// Row matches one row of an account's statement. ErrUnlike ends the matching.
 func (m *Matcher) Row(account payment.MerchantID, r payment.Row) error {
 	at, ok := m.place(account)
 	if !ok {
 		return fmt.Errorf("a statement of account %d, which the channel's day does not have", account)
 	}
 	m.sum(&r)
-	no := r.TradeNo
-	if r.Direction == payment.RefundBack {
-		no = r.RefundNo
+	if m.ours == nil {
+		return m.match(at, &r)
 	}
+	merchant := uint16(at) //nolint:gosec // Local and NewMatcher bound it
+	part := binOf(m.table.hash(merchant, refundFlag(r.Direction), numberOf(&r)))
+	return m.theirs.keep(part, appendRow(m.theirs.room(part), merchant, &r))
+}
+
+// match looks a statement row up in the table.
+func (m *Matcher) match(at int, r *payment.Row) error {
+	no := numberOf(r)
 	place, _ := m.table.find(uint16(at), refundFlag(r.Direction), no) //nolint:gosec // Local and NewMatcher bound it
 	if place < 0 {
 		m.stranger(at, no, r)
-		return nil
+		return m.check()
 	}
 	e := &m.table.rows[place]
 	if e.flags&flagSeen != 0 {
@@ -148,9 +230,16 @@ func (m *Matcher) Row(account payment.MerchantID, r payment.Row) error {
 		return nil
 	}
 	e.flags |= flagSeen
-	kinds := m.compare(at, e, r)
-	if len(kinds) > 0 {
+	if kinds := m.compare(at, e, r); len(kinds) > 0 {
 		m.differs[place] = newPair(at, no, r, kinds)
+		return m.check()
+	}
+	return nil
+}
+
+func (m *Matcher) check() error {
+	if len(m.pairs)+len(m.differs)+len(m.unknown) > maxDifferences {
+		return ErrUnlike
 	}
 	return nil
 }
@@ -168,13 +257,16 @@ func (m *Matcher) sum(r *payment.Row) {
 	m.figures.Fees += r.Fee
 }
 
-func newPair(merchant int, no string, r payment.Row, kinds []Kind) *pair {
+func newPair(merchant int, no string, r *payment.Row, kinds []Kind) *pair {
+	kept := *r
+	kept.Raw, kept.GBK = r.Text(), false
+	kept.Raw = kept.Raw[:min(len(kept.Raw), maxRaw)]
 	return &pair{
-		merchant: merchant, direction: r.Direction, no: no, row: r, channel: true, amount: counted(r), done: r.Succeeded, kinds: kinds,
+		merchant: merchant, direction: r.Direction, no: no, row: kept, channel: true, amount: counted(r), done: r.Succeeded, kinds: kinds,
 	}
 }
 
-func counted(r payment.Row) evcs.Money {
+func counted(r *payment.Row) evcs.Money {
 	if r.Succeeded {
 		return r.Amount
 	}
@@ -183,7 +275,7 @@ func counted(r payment.Row) evcs.Money {
 
 // compare lists what differs between a row of ours that succeeded and its row
 // in the statement, the first that applies first.
-func (m *Matcher) compare(merchant int, e *entry, r payment.Row) []Kind {
+func (m *Matcher) compare(merchant int, e *entry, r *payment.Row) []Kind {
 	var kinds []Kind
 	if e.flags&flagTwice != 0 {
 		kinds = append(kinds, Duplicate)
@@ -201,19 +293,19 @@ func (m *Matcher) compare(merchant int, e *entry, r payment.Row) []Kind {
 }
 
 // double is a second row for a number that has one.
-func (m *Matcher) double(place, merchant int, no string, r payment.Row) {
+func (m *Matcher) double(place, merchant int, no string, r *payment.Row) {
 	p := m.differs[place]
 	if p == nil { // the first one matched, so it said what ours says
-		first := r
+		first := *r
 		first.Amount, first.Succeeded = m.table.rows[place].amount, true
-		p = newPair(merchant, no, first, nil)
+		p = newPair(merchant, no, &first, nil)
 		p.row.Fee = m.accounts[merchant].FeeOn(first.Amount)
 		m.differs[place] = p
 	}
 	p.again(r)
 }
 
-func (p *pair) again(r payment.Row) {
+func (p *pair) again(r *payment.Row) {
 	p.doubles++
 	p.amount += counted(r)
 	p.done = p.done || r.Succeeded
@@ -223,13 +315,12 @@ func (p *pair) again(r payment.Row) {
 	if !slices.Contains(p.kinds, Duplicate) {
 		p.kinds = append([]Kind{Duplicate}, p.kinds...)
 	}
-	const maxRaw = 4096
 	if len(p.row.Raw) < maxRaw {
-		p.row.Raw += "\n" + r.Raw
+		p.row.Raw += "\n" + r.Text()
 	}
 }
 
-func (m *Matcher) stranger(merchant int, no string, r payment.Row) {
+func (m *Matcher) stranger(merchant int, no string, r *payment.Row) {
 	key := keyOf(r.Direction, m.accounts[merchant].ID, no)
 	if p := m.unknown[key]; p != nil {
 		p.again(r)
@@ -249,28 +340,36 @@ type Outcome struct {
 
 // Outcome ends the matching. It reads the details of rows that differ, and
 // looks for statement rows that are not of our day.
+//
+// A row that was not paid when the local rows were read, and is when its details
+// are, is evcs.ErrStale: the day is to be read again.
 func (m *Matcher) Outcome(ctx context.Context, find Find) (Outcome, error) {
-	m.missing()
+	if err := m.join(ctx); err != nil {
+		return Outcome{}, err
+	}
 	m.byChannelNumber()
 	known, err := m.details(ctx, find)
 	if err != nil {
 		return Outcome{}, err
 	}
 	out := Outcome{Figures: m.figures}
-	pairs := make([]*pair, 0, len(m.differs)+len(m.order))
-	for place, p := range m.differs {
+	pairs := make([]*pair, 0, len(m.pairs)+len(m.order))
+	for _, p := range m.pairs {
 		if p.local = known[keyOf(p.direction, m.accounts[p.merchant].ID, p.no)]; p.local == nil {
-			return out, fmt.Errorf("the details of row %d: %w", place, evcs.ErrStale)
+			return out, fmt.Errorf("the details of %s %s: %w", p.direction, p.no, evcs.ErrStale)
 		}
 		pairs = append(pairs, p)
 	}
-	out.Figures.Total = int64(len(m.table.rows) + len(m.unknown))
+	out.Figures.Total = int64(m.rows + len(m.unknown))
 	for _, key := range m.order {
 		p, ok := m.unknown[key]
 		if !ok {
 			continue // found by the channel's number
 		}
 		p.local = known[key]
+		if l := p.local; l != nil && l.Succeeded && !l.At.Before(m.from) && l.At.Before(m.to) {
+			return out, fmt.Errorf("%s %s was settled meanwhile: %w", p.direction, p.no, evcs.ErrStale)
+		}
 		if m.judge(key, p) {
 			out.Crossed = append(out.Crossed, key)
 		}
@@ -338,8 +437,40 @@ func (c *Counts) add(k Kind) {
 	}
 }
 
-// missing makes pairs of the local rows that no statement row has met.
-func (m *Matcher) missing() {
+// join ends the tables: the one in memory, or that of each part in turn.
+func (m *Matcher) join(ctx context.Context) error {
+	if m.ours == nil {
+		return m.settle()
+	}
+	for part := range binCount {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		m.table.reset()
+		if err := m.ours.read(part, func(text []byte) (int, error) {
+			return eachLocal(text, func(e entry, ours, theirs string) error {
+				m.table.add(e, ours, theirs)
+				return nil
+			})
+		}); err != nil {
+			return err
+		}
+		if err := m.theirs.read(part, func(text []byte) (int, error) {
+			return eachRow(text, func(merchant uint16, r payment.Row) error { return m.match(int(merchant), &r) })
+		}); err != nil {
+			return err
+		}
+		if err := m.settle(); err != nil {
+			return err
+		}
+	}
+	m.table.reset()
+	return nil
+}
+
+// settle makes pairs of the local rows that no statement row has met, and takes
+// what differs out of the table.
+func (m *Matcher) settle() error {
 	for i := range m.table.rows {
 		e := &m.table.rows[i]
 		if e.flags&flagSeen != 0 {
@@ -349,8 +480,18 @@ func (m *Matcher) missing() {
 		if e.flags&flagRefund != 0 {
 			d = payment.RefundBack
 		}
-		m.differs[i] = &pair{merchant: int(e.merchant), direction: d, no: string(m.table.ours(e)), kinds: []Kind{LocalOnly}}
+		m.pairs = append(m.pairs, &pair{
+			merchant: int(e.merchant), direction: d, no: string(m.table.ours(e)), kinds: []Kind{LocalOnly}, entry: *e, theirs: string(m.table.theirs(e)),
+		})
+		if len(m.pairs) > maxDifferences {
+			return ErrUnlike
+		}
 	}
+	for _, p := range m.differs {
+		m.pairs = append(m.pairs, p)
+	}
+	clear(m.differs)
+	return m.check()
 }
 
 // byChannelNumber joins what is left of both sides by the channel's numbers.
@@ -359,38 +500,39 @@ func (m *Matcher) byChannelNumber() {
 		return
 	}
 	type name struct {
-		merchant int
-		refund   uint8
-		no       string
+		merchant  int
+		direction payment.Direction
+		no        string
 	}
 	left := make(map[name]int)
-	for i, p := range m.differs {
-		e := &m.table.rows[i]
-		if !p.channel && e.theirs > 0 {
-			left[name{p.merchant, e.flags & flagRefund, string(m.table.theirs(e))}] = i
+	for i, p := range m.pairs {
+		if !p.channel && p.theirs != "" {
+			left[name{p.merchant, p.direction, p.theirs}] = i
 		}
 	}
-	for key, s := range m.unknown {
-		i, ok := left[name{s.merchant, refundFlag(s.direction), s.row.ChannelNo}]
-		if !ok || s.row.ChannelNo == "" || m.differs[i] == nil || m.differs[i].channel {
+	for _, key := range m.order {
+		s := m.unknown[key]
+		i, ok := left[name{s.merchant, s.direction, s.row.ChannelNo}]
+		if !ok || m.pairs[i] == nil || m.pairs[i].channel {
 			continue
 		}
-		s.kinds = append(s.kinds, m.compare(s.merchant, &m.table.rows[i], s.row)...)
-		s.no, s.facets = m.differs[i].no, []string{FacetNumber}
+		p := m.pairs[i]
+		s.kinds = append(s.kinds, m.compare(s.merchant, &p.entry, &s.row)...)
+		s.no, s.facets = p.no, []string{FacetNumber}
 		delete(m.unknown, key)
+		m.pairs[i] = s
 		if len(s.kinds) == 0 {
-			delete(m.differs, i)
-			continue
+			m.pairs[i] = nil
 		}
-		m.differs[i] = s
 	}
+	m.pairs = slices.DeleteFunc(m.pairs, func(p *pair) bool { return p == nil })
 }
 
 // details reads the rows of ours that differ, and those that statement rows of
 // other days may mean.
 func (m *Matcher) details(ctx context.Context, find Find) (map[string]*Local, error) {
 	wanted := make(map[payment.Direction][]string, 2)
-	for _, p := range m.differs {
+	for _, p := range m.pairs {
 		wanted[p.direction] = append(wanted[p.direction], p.no)
 	}
 	for _, p := range m.unknown {

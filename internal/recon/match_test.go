@@ -2,8 +2,10 @@ package recon_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -31,6 +33,7 @@ type world struct {
 	rows   []payment.Row
 	want   map[string]recon.Kind
 	keys   int
+	limit  int // of rows in memory; 0: the matcher's own
 }
 
 func (w *world) find(_ context.Context, d payment.Direction, numbers []string) ([]recon.Local, error) {
@@ -62,7 +65,7 @@ func pair(d payment.Direction, i int, amount evcs.Money) (recon.Local, payment.R
 
 // generate makes a day row by row, each right or wrong in one known way.
 func generate(t *rapid.T) *world {
-	w := &world{want: make(map[string]recon.Kind)}
+	w := &world{want: make(map[string]recon.Kind), limit: rapid.SampledFrom([]int{0, 1, 7, 30}).Draw(t, "limit")}
 	for i := range rapid.IntRange(0, 60).Draw(t, "rows") {
 		d := rapid.SampledFrom([]payment.Direction{payment.Pay, payment.Pay, payment.RefundBack}).Draw(t, "direction")
 		l, r := pair(d, i, evcs.Money(rapid.Int64Range(1, 1_000_00).Draw(t, "amount")))
@@ -116,8 +119,31 @@ func (w *world) add(l recon.Local, r payment.Row, fault recon.Kind) {
 	}
 }
 
+// scratchFile is a file of a test that is gone when it is closed.
+type scratchFile struct{ *os.File }
+
+func (f scratchFile) Close() error { return errors.Join(f.File.Close(), os.Remove(f.Name())) }
+
+func onDisk(t interface{ Fatal(args ...any) }) recon.Scratch {
+	return func() (recon.ScratchFile, error) {
+		f, err := os.CreateTemp("", "recon-test-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return scratchFile{f}, nil
+	}
+}
+
 func (w *world) match(t interface{ Fatal(args ...any) }, waiting ...recon.Difference) (recon.Outcome, *recon.Matcher) {
-	m := recon.NewMatcher(day, []payment.Merchant{account()}, waiting)
+	m := recon.NewMatcher(day, []payment.Merchant{account()}, waiting, onDisk(t))
+	defer func() {
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if w.limit > 0 {
+		m.Limit(w.limit)
+	}
 	for i := range w.locals {
 		if err := m.Local(&w.locals[i]); err != nil {
 			t.Fatal(err)

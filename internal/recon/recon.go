@@ -38,6 +38,7 @@ var (
 	ErrBlocked    = evcs.NewError(evcs.CodeCloseBlocked, "the day cannot be closed")
 	errNotNewest  = evcs.FieldFault{Field: "batchId", Message: "is not the newest closed day of the channel"}
 	errNoSubject  = evcs.FieldFault{Field: "action", Message: "needs a payment or refund that is known here"}
+	errNotOurs    = evcs.FieldFault{Field: "action", Message: "WRITE_OFF is for differences between our books and the trade statement"}
 	errNotPayment = evcs.FieldFault{Field: "action", Message: "REFUND is for payments only"}
 )
 
@@ -93,6 +94,10 @@ type Figures struct {
 	// Booked is what was booked as fees of the day so far.
 	Booked   evcs.Money
 	Problems []payment.Problem `json:"problems,omitempty"`
+	// Ignored counts lines of the statements that are neither payment nor refund.
+	Ignored map[string]int `json:"ignored,omitempty"`
+	// Funds are of the second and third leg; nil: there were no fund statements.
+	Funds *FundFigures `json:"funds,omitempty"`
 }
 
 // Channel is what the statement adds up to.
@@ -216,15 +221,17 @@ func After(day string, n int) string {
 
 // Statement is a channel's file that is kept as evidence.
 type Statement struct {
-	ID        int64
-	Tenant    evcs.TenantID
-	Channel   string
-	Merchant  payment.MerchantID
-	Day       string
-	Kind      string
-	SHA256    string
-	Summary   payment.Summary
-	Body      []byte
+	ID       int64
+	Tenant   evcs.TenantID
+	Channel  string
+	Merchant payment.MerchantID
+	Day      string
+	Kind     string
+	SHA256   string // of the text; of an archive that of the archive
+	Summary  payment.Summary
+	// File names the pieces in which the content lies, packed; Size is its length.
+	File      string
+	Size      int64
 	CreatedAt time.Time
 }
 
@@ -246,11 +253,13 @@ type DifferenceFilter struct {
 	CreatedUntil  time.Time
 }
 
-// The kinds of statements: two that people hand in, and what the channel gave.
+// The kinds of statements: two that people hand in, and what the channel gave
+// of both.
 const (
-	KindTrade   = "TRADE"
-	KindFund    = "FUND"
-	KindFetched = "FETCHED"
+	KindTrade       = "TRADE"
+	KindFund        = "FUND"
+	KindFetched     = "FETCHED"
+	KindFundFetched = "FUND_FETCHED"
 )
 
 // Store keeps batches, differences and statements. Update methods compare the
@@ -296,9 +305,21 @@ type Differences interface {
 
 // Statements are kept files.
 type Statements interface {
-	// KeepStatement stores a file, once per account, day, kind and content; the
-	// id is that of the row that is kept.
+	// KeepPiece stores a piece of a file, which no statement may ever name.
+	KeepPiece(ctx context.Context, scope evcs.Scope, p Piece) error
+	// KeepStatement stores what a file is, once per account, day, kind and
+	// content. The id is that of the row that is kept; when there was one, the
+	// pieces of this file are removed.
 	KeepStatement(ctx context.Context, s *Statement) error
-	// StatementOf is the newest file of an account's day and kind; nil: none.
-	StatementOf(ctx context.Context, scope evcs.Scope, m payment.MerchantID, day, kind string) (*Statement, error)
+	// DropPieces removes up to n pieces from before a moment that no statement
+	// names, of every tenant, and returns how many.
+	DropPieces(ctx context.Context, before time.Time, n int) (int, error)
+}
+
+// Piece is a part of a packed file; its pieces are numbered from 0.
+type Piece struct {
+	File string
+	No   int
+	At   time.Time
+	Body []byte
 }

@@ -75,24 +75,32 @@ func (t *table) find(merchant uint16, refund uint8, no string) (row, slot int) {
 const maxNumber = 255
 
 // add keeps a local row; a key that is there already is ours twice, which the
-// store's unique indexes exclude, and is kept once.
-func (t *table) add(merchant uint16, l *Local) {
+// store's unique indexes exclude, and is kept once. The numbers are bounded by
+// maxNumber.
+func (t *table) add(e entry, ours, theirs string) {
 	if len(t.rows)*2 >= len(t.slots) {
 		t.grow()
 	}
-	refund := refundFlag(l.Direction)
-	row, slot := t.find(merchant, refund, l.No)
+	row, slot := t.find(e.merchant, e.flags&flagRefund, ours)
 	if row >= 0 {
 		return
 	}
-	theirs := l.ChannelNo[:min(len(l.ChannelNo), maxNumber)]
-	e := entry{amount: l.Amount, at: uint32(len(t.text)), merchant: merchant, ours: uint8(len(l.No)), theirs: uint8(len(theirs)), flags: refund} //nolint:gosec // bounded: at most 2^32 bytes of numbers
-	if l.Twice {
-		e.flags |= flagTwice
-	}
-	t.text = append(append(t.text, l.No...), theirs...)
+	e.at, e.ours, e.theirs = uint32(len(t.text)), uint8(len(ours)), uint8(len(theirs)) //nolint:gosec // bounded: at most 2^32 bytes of numbers
+	t.text = append(append(t.text, ours...), theirs...)
 	t.rows = append(t.rows, e)
 	t.slots[slot] = uint32(len(t.rows)) //nolint:gosec // bounded by text
+}
+
+// reset empties the table; its memory is used again, but for that of a table
+// that was much larger.
+func (t *table) reset() {
+	const most = 1 << 20
+	if len(t.slots) > most {
+		t.slots, t.rows, t.text = make([]uint32, 1024), nil, nil
+		return
+	}
+	clear(t.slots)
+	t.rows, t.text = t.rows[:0], t.text[:0]
 }
 
 func (t *table) grow() {

@@ -1,7 +1,6 @@
 package sandboxpay
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/evcs/evcs/internal/bill"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/payment"
 )
@@ -65,35 +65,45 @@ func WithFaults(old, day string, f Faults) (string, error) {
 
 // Fetch implements payment.Channel: the day's statement out of the bank's books.
 func (b *Bank) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
+	list, f, err := b.day(ctx, m, day)
+	if err != nil {
+		return payment.Statement{}, err
+	}
+	return statement(compose(list, f.Broken)), nil
+}
+
+func statement(body []byte) payment.Statement {
+	sum := sha256.Sum256(body)
+	return payment.Statement{Body: body, SHA256: hex.EncodeToString(sum[:])}
+}
+
+// day is what the bank says about a day, with its faults.
+func (b *Bank) day(ctx context.Context, m payment.Merchant, day string) ([]payment.Row, Faults, error) {
 	var c config
 	if err := json.Unmarshal([]byte(m.Config), &c); err != nil {
-		return payment.Statement{}, fmt.Errorf("read the sandbox configuration: %w", err)
+		return nil, Faults{}, fmt.Errorf("read the sandbox configuration: %w", err)
 	}
 	f := c.Faults[day]
 	from, err := time.ParseInLocation(time.DateOnly, day, payment.StatementZone())
 	if err != nil {
-		return payment.Statement{}, fmt.Errorf("the day of a statement: %w", err)
+		return nil, f, fmt.Errorf("the day of a statement: %w", err)
 	}
 	if f.NotReady {
-		return payment.Statement{}, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": "bill_not_exist"})
+		return nil, f, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": "bill_not_exist"})
 	}
 	var trades []payment.SandboxTrade
-	if err := b.Transact(ctx, func(books payment.SandboxBooks) (err error) {
+	err = b.Transact(ctx, func(books payment.SandboxBooks) (err error) {
 		trades, err = books.TradesDone(ctx, evcs.Only(m.Tenant), from, from.AddDate(0, 0, 1))
 		return err
-	}); err != nil {
-		return payment.Statement{}, err
-	}
-	body := compose(seed(rows(m, trades), f, m, from), f.Broken)
-	sum := sha256.Sum256(body)
-	return payment.Statement{Body: body, SHA256: hex.EncodeToString(sum[:])}, nil
+	})
+	return seed(rows(m, trades), f, m, from), f, err
 }
 
 func rows(m payment.Merchant, trades []payment.SandboxTrade) []payment.Row {
 	list := make([]payment.Row, 0, len(trades))
 	for _, t := range trades {
 		r := payment.Row{
-			Direction: payment.Pay, TradeNo: t.Number, ChannelNo: t.ChannelNo, Amount: t.Amount, Fee: m.FeeOn(t.Amount),
+			Direction: payment.Pay, TradeNo: t.Number, ChannelNo: t.ChannelNo, Amount: t.Amount, Settled: t.Amount, Fee: m.FeeOn(t.Amount),
 			Succeeded: true, Status: "SUCCESS", At: t.DoneAt,
 		}
 		if t.Refund {
@@ -149,7 +159,7 @@ func compose(list []payment.Row, broken bool) []byte {
 	var s payment.Summary
 	for _, r := range list {
 		fmt.Fprintf(&b, "%s,%s,%s,%s,%s,%s,%s,%s\n", r.Direction, r.TradeNo, r.RefundNo, r.ChannelNo, r.Amount, r.Fee, r.Status, r.At.UTC().Format(time.RFC3339))
-		add(&s, r)
+		s.Add(&r)
 	}
 	if broken {
 		s.PayTotal += 1
@@ -158,74 +168,64 @@ func compose(list []payment.Row, broken bool) []byte {
 	return b.Bytes()
 }
 
-func add(s *payment.Summary, r payment.Row) {
-	s.Rows++
-	if !r.Succeeded {
-		return
-	}
-	if r.Direction == payment.Pay {
-		s.PayTotal += r.Amount
-	} else {
-		s.RefundTotal += r.Amount
-	}
-	s.FeeTotal += r.Fee
-}
-
-// maxProblems bounds what is listed of a bad statement.
-const maxProblems = 50
-
 // reading is a statement being read.
 type reading struct {
 	payment.Summary
 	footer bool
 }
 
-func (s *reading) problem(line int, format string, args ...any) {
-	if len(s.Problems) < maxProblems {
-		s.Problems = append(s.Problems, payment.Problem{Line: line, Message: fmt.Sprintf(format, args...)})
-	}
-}
-
 // Read implements payment.Channel.
 func (*Bank) Read(_ context.Context, _ payment.Merchant, _ string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
 	s := &reading{}
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4096), 64<<10)
-	n := 0
-	for lines.Scan() {
-		n++
-		text := strings.TrimRight(lines.Text(), "\r")
+	texts := 0
+	err := bill.Each(r, func(_ string, text io.Reader) error {
+		if texts++; texts > 1 {
+			return &bill.Fault{Message: "the archive must have one file"}
+		}
+		return s.text(bill.NewLines(text), row)
+	})
+	if f, ok := bill.FaultOf(err); ok {
+		s.Problem(0, "%s", f.Message)
+		return s.Summary, nil
+	}
+	if err == nil && !s.footer {
+		s.Problem(0, "the totals are missing")
+	}
+	return s.Summary, err
+}
+
+func (s *reading) text(lines *bill.Lines, row func(payment.Row) error) error {
+	for {
+		line, ok := lines.Next()
+		if !ok {
+			break
+		}
+		n, text := lines.Number(), string(line)
 		switch {
-		case n == 1 && strings.TrimPrefix(text, "\ufeff") == header, text == "":
+		case n == 1 && text == header, text == "":
 		case n == 1:
-			s.problem(n, "the header is not %q", header)
+			s.Problem(n, "the header is not %q", header)
 		case s.footer:
-			s.problem(n, "there is a row behind the totals")
+			s.Problem(n, "there is a row behind the totals")
 		case strings.HasPrefix(text, "TOTAL,"):
 			s.total(n, text)
 		default:
 			if err := s.line(n, text, row); err != nil {
-				return s.Summary, err
+				return err
 			}
 		}
 	}
-	if err := lines.Err(); err != nil {
-		s.problem(n+1, "cannot be read: %v", err)
-	}
-	if !s.footer {
-		s.problem(n+1, "the totals are missing")
-	}
-	return s.Summary, nil
+	return lines.Err()
 }
 
 func (s *reading) line(n int, text string, row func(payment.Row) error) error {
 	r, err := parseRow(text)
 	if err != nil {
-		s.problem(n, "%v", err)
+		s.Problem(n, "%v", err)
 		return nil
 	}
 	r.Line, r.Raw = n, text
-	add(&s.Summary, r)
+	s.Add(&r)
 	return row(r)
 }
 
@@ -250,6 +250,7 @@ func parseRow(text string) (payment.Row, error) {
 	if r.Amount, err = evcs.ParseMoney(f[4]); err != nil || r.Amount <= 0 {
 		return r, fmt.Errorf("amount %q is no amount", clip(f[4]))
 	}
+	r.Settled = r.Amount
 	if r.Fee, err = evcs.ParseMoney(f[5]); err != nil {
 		return r, fmt.Errorf("fee %q is no amount", clip(f[5]))
 	}
@@ -265,6 +266,6 @@ func (s *reading) total(n int, text string) {
 	s.footer = true
 	want := fmt.Sprintf("TOTAL,%s,%s,%s,%s", strconv.Itoa(s.Rows), s.PayTotal, s.RefundTotal, s.FeeTotal)
 	if text != want {
-		s.problem(n, "the totals are %q, the rows add up to %q", clip(text), want)
+		s.Problem(n, "the totals are %q, the rows add up to %q", clip(text), want)
 	}
 }

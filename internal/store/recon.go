@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -201,44 +200,6 @@ func (s ReconBatches) BatchPage(ctx context.Context, scope evcs.Scope, w recon.B
 		f.add("(b.closed_at > 0) = ?", *w.Closed)
 	}
 	return page(ctx, s.q, batchListing, f, r)
-}
-
-// ReconStatements implements recon.Statements.
-type ReconStatements struct{ q querier }
-
-// KeepStatement implements recon.Statements.
-func (s ReconStatements) KeepStatement(ctx context.Context, st *recon.Statement) error {
-	err := s.q.one(ctx, "find statement", errBooked, []any{&st.ID},
-		`SELECT MAX(id) FROM statements WHERE tenant_id = ? AND channel = ? AND day = ? AND merchant_id = ? AND kind = ? AND sha256 = ? HAVING COUNT(*) > 0`,
-		st.Tenant, st.Channel, st.Day, st.Merchant, st.Kind, st.SHA256)
-	if !errors.Is(err, errBooked) {
-		return err
-	}
-	problems, err := json.Marshal(append([]payment.Problem{}, st.Summary.Problems...))
-	if err != nil {
-		return err
-	}
-	st.ID, err = s.q.insertID(ctx, "keep statement", `
-		INSERT INTO statements (tenant_id, channel, merchant_id, day, kind, sha256, row_count, pay_total, refund_total, fee_total, problems, body, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		st.Tenant, st.Channel, st.Merchant, st.Day, st.Kind, st.SHA256, st.Summary.Rows, st.Summary.PayTotal, st.Summary.RefundTotal,
-		st.Summary.FeeTotal, string(problems), st.Body, evcs.Millis(st.CreatedAt))
-	return err
-}
-
-// StatementOf implements recon.Statements.
-func (s ReconStatements) StatementOf(ctx context.Context, scope evcs.Scope, m payment.MerchantID, day, kind string) (*recon.Statement, error) {
-	var st *recon.Statement
-	in, tenant := scopeCond("tenant_id", scope)
-	err := s.q.each(ctx, "read statement", func(rows *sql.Rows) error {
-		st = &recon.Statement{}
-		var at int64
-		err := rows.Scan(&st.ID, &st.Tenant, &st.Channel, &st.Merchant, &st.Day, &st.Kind, &st.SHA256, &st.Body, &at)
-		st.CreatedAt = evcs.FromMillis(at)
-		return err
-	}, `SELECT id, tenant_id, channel, merchant_id, day, kind, sha256, body, created_at FROM statements
-		WHERE `+in+` AND merchant_id = ? AND day = ? AND kind = ? ORDER BY id DESC LIMIT 1`, tenant, m, day, kind)
-	return st, err
 }
 
 // ReconRows reads the local side of reconciliation.
