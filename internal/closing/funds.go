@@ -90,6 +90,11 @@ func (c *Closer) weigh(ctx context.Context, tx Tx, r *run, b *recon.Batch, own [
 	case !errors.Is(err, recon.ErrNoBatch):
 		return nil, err
 	}
-	found := slices.DeleteFunc(slices.Clone(r.waiting), func(d recon.Difference) bool { return !slices.Contains(crossed, d.Key) })
-	return r.figures.Weigh(b, r.accounts[0], closing-opening, own, found, before), nil
+	// Out of suspense on this day came what its statement has, and what was given
+	// up in it.
+	out := slices.DeleteFunc(slices.Clone(r.waiting), func(d recon.Difference) bool {
+		given := d.State == recon.WrittenOff && d.Resolution != nil && d.Resolution.Day == b.Day
+		return !given && !slices.Contains(crossed, d.Key)
+	})
+	return r.figures.Weigh(b, r.accounts[0], closing-opening, own, out, before), nil
 }

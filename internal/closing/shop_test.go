@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -42,7 +43,9 @@ func (c *clock) set(at time.Time) {
 // slow is a channel whose statements come when the test says so.
 type slow struct {
 	payment.Channel
-	hold chan struct{} // nil: at once
+	bank    *sandboxpay.Bank
+	hold    chan struct{} // nil: at once
+	unmoved bool          // there is no fund statement
 }
 
 func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
@@ -50,6 +53,17 @@ func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payme
 		<-s.hold
 	}
 	return s.Channel.Fetch(ctx, m, day)
+}
+
+func (s *slow) FetchFund(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
+	if s.unmoved {
+		return payment.Statement{}, payment.ErrNotReady
+	}
+	return s.bank.FetchFund(ctx, m, day)
+}
+
+func (s *slow) ReadFund(ctx context.Context, m payment.Merchant, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
+	return s.bank.ReadFund(ctx, m, day, r, each)
 }
 
 // shop is a till, a bank and a closer on a real store.
@@ -103,7 +117,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	s.bank = &sandboxpay.Bank{Clock: s.clock, Transact: func(ctx context.Context, fn func(payment.SandboxBooks) error) error {
 		return db.Transact(ctx, func(tx *store.Tx) error { return fn(store.Sandbox(tx)) })
 	}}
-	s.slow = &slow{Channel: s.bank}
+	s.slow = &slow{Channel: s.bank, bank: s.bank}
 	channels := map[string]payment.Channel{"sandbox": s.slow}
 	s.till = cashier.New(cashier.Config{
 		Clock: s.clock, Channels: channels, Sealer: sealer, Payments: db.Reader().Payments(), Orders: db.Reader().Orders(),

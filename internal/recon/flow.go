@@ -275,8 +275,8 @@ func (d *Difference) Shift() evcs.Money {
 
 // Weigh is the third leg: what the journal moved on the channel's account in the
 // day, beside what the channel says moved, less what the listed differences of
-// the day and the suspense of days before explain. It returns what to list.
-func (f *FundFigures) Weigh(b *Batch, first payment.Merchant, journal evcs.Money, own, crossed []Difference, before *FundFigures) []Difference {
+// the day, and what came out of the suspense of days before, explain. It returns what to list.
+func (f *FundFigures) Weigh(b *Batch, first payment.Merchant, journal evcs.Money, own, out []Difference, before *FundFigures) []Difference {
 	f.Ledger, f.Explained = journal, 0
 	for i := range own {
 		d := &own[i]
@@ -288,8 +288,8 @@ func (f *FundFigures) Weigh(b *Batch, first payment.Merchant, journal evcs.Money
 			f.Explained += d.Shift()
 		}
 	}
-	for i := range crossed {
-		f.Explained -= crossed[i].Gap() + crossed[i].Shift()
+	for i := range out {
+		f.Explained -= out[i].Gap() + out[i].Shift()
 	}
 	f.Drift = f.Ledger - f.Moved() - f.Explained
 	var list []Difference

@@ -129,7 +129,10 @@ func seed(list []payment.Row, f Faults, m payment.Merchant, day time.Time) []pay
 			n--
 		}
 	}
-	each(f.Amount, func(i int) { list[i].Amount++ })
+	each(f.Amount, func(i int) {
+		list[i].Amount++
+		list[i].Settled++
+	})
 	each(f.Status, func(i int) { list[i].Succeeded, list[i].Status = false, "CLOSED" })
 	each(f.Duplicate, func(i int) { doubles = append(doubles, list[i]) })
 	each(f.Fee, func(i int) { list[i].Fee += 100 })
@@ -144,7 +147,7 @@ func seed(list []payment.Row, f Faults, m payment.Merchant, day time.Time) []pay
 	for i := range f.Extra {
 		no := fmt.Sprintf("EV%s%018d", day.Format("20060102"), i+1)
 		kept = append(kept, payment.Row{
-			Direction: payment.Pay, TradeNo: no, ChannelNo: channelNo(m, no), Amount: 1234, Fee: m.FeeOn(1234), Succeeded: true, Status: "SUCCESS",
+			Direction: payment.Pay, TradeNo: no, ChannelNo: channelNo(m, no), Amount: 1234, Settled: 1234, Fee: m.FeeOn(1234), Succeeded: true, Status: "SUCCESS",
 			At: day.Add(12 * time.Hour),
 		})
 	}
