@@ -83,8 +83,8 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	    echo "== $$pkg $$name"; go test ./$$pkg -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME); done; done
 
 .PHONY: bench
-bench: build ## Benchmarks and load figures into bench/results (benchstat text)
-	scripts/bench
+bench: build ## Benchmarks and load figures into bench/results (benchstat text); PostgreSQL with fsync, unless it is given
+	EVCS_TEST_POSTGRES_FSYNC=on scripts/with-postgres scripts/bench
 
 .PHONY: torture
 torture: build ## Crash test, the long run: KILLS (200) SIGKILLs on SQLite, a quarter of it on a PostgreSQL that is killed too
