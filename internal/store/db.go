@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ type DB struct {
 	pool     *sql.DB // reads; on PostgreSQL also writes
 	log      *slog.Logger
 	writer   *writer // SQLite only
-	reads    *statements
+	reads    *liteReads
 	woken    atomic.Pointer[func()] // called after a commit that emitted events
 	recent   recent                 // SQLite only
 	swept    atomic.Bool            // SQLite only: every event has its place
@@ -97,7 +98,9 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	}
 	pool.SetMaxOpenConns(c.Readers)
 	pool.SetMaxIdleConns(c.Readers)
-	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, reads: newStatements(pool.PrepareContext), sizes: sizesSQLite(path)}
+	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, sizes: sizesSQLite(path)}
+	reading := append(slices.Clone(pragmas), "query_only(1)", "cache_size("+readerCache+")")
+	db.reads = &liteReads{newStatements(pool.PrepareContext), newLiteReaders(path, reading, c.Readers)}
 	if db.writer, err = newWriter(ctx, path, append(pragmas, "cache_size("+writerCache+")"), c.Logger, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
@@ -137,6 +140,7 @@ func (db *DB) Close() error {
 		}
 		if db.reads != nil {
 			db.reads.close()
+			err = errors.Join(err, db.reads.readers.close())
 		}
 		err = errors.Join(err, db.pool.Close())
 	})

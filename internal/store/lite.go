@@ -11,7 +11,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// lite is the connection to SQLite that writes. It calls the library below
+// lite is a connection to SQLite: the one that writes, or one that reads. It calls the library below
 // database/sql: a hot statement costs no allocation, no lock and no copy of its
 // own. One goroutine at a time may use it. What is not hot goes through
 // database/sql over the very same connection, see liteDriver.
@@ -22,6 +22,7 @@ type lite struct {
 	// memory is where texts lie while a statement runs.
 	memory     uintptr
 	size       int
+	most       int          // statements that are kept
 	statements atomic.Int64 // that were run, for those who measure
 }
 
@@ -50,7 +51,7 @@ const firstMemory = 64 << 10
 
 // openLite opens the database file for one goroutine and sets it up.
 func openLite(path string, pragmas []string) (*lite, error) {
-	l := &lite{tls: libc.NewTLS(), byText: make(map[string]*liteStmt)}
+	l := &lite{tls: libc.NewTLS(), byText: make(map[string]*liteStmt), most: maxStatements}
 	if err := l.open(path); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -162,7 +163,7 @@ func (l *lite) kept(query string) (*liteStmt, error) {
 		return nil, err
 	}
 	s.inserted = inserted
-	if len(l.byText) >= maxStatements {
+	if len(l.byText) >= l.most {
 		for text, old := range l.byText { // any one: texts built by count are the many
 			sqlite3.Xsqlite3_finalize(l.tls, old.handle)
 			delete(l.byText, text)

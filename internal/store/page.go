@@ -147,12 +147,13 @@ func page[T any](ctx context.Context, q querier, l listing[T], f filter, r evcs.
 		}
 	}
 	skip := int64(max(r.Page, 1)-1) * int64(r.Size)
-	args := append(slices.Clone(f.args), r.Size, skip)
-	err = q.each(ctx, l.what, func(rows *sql.Rows) error {
+	limit, bound := q.limit(r.Size)
+	args := append(append(slices.Clone(f.args), bound...), skip)
+	err = q.rows(ctx, l.what, func(rows row) error {
 		v, err := l.scan(rows)
 		result.Records = append(result.Records, v)
 		return err
-	}, `SELECT `+l.columns+` FROM `+l.from+f.where()+orderBy(order)+` LIMIT ? OFFSET ?`, args...)
+	}, `SELECT `+l.columns+` FROM `+l.from+f.where()+orderBy(order)+limit+` OFFSET ?`, args...)
 	return result, err
 }
 
@@ -163,7 +164,7 @@ func all[T any](ctx context.Context, q querier, l listing[T], f filter, sort ...
 		return nil, err
 	}
 	var list []T
-	err = q.each(ctx, l.what, func(rows *sql.Rows) error {
+	err = q.rows(ctx, l.what, func(rows row) error {
 		v, err := l.scan(rows)
 		list = append(list, v)
 		return err
@@ -222,8 +223,9 @@ func (l listing[T]) after(ctx context.Context, q querier, f filter, r evcs.PageR
 	}
 	result := evcs.Page[T]{Total: -1}
 	var place evcs.PlaceAfter
-	query := `SELECT ` + l.columns + `, ` + strings.Join(extra, `, `) + ` FROM ` + l.from + f.where() + orderBy(order) + ` LIMIT ?`
-	err := q.each(ctx, l.what, func(rows *sql.Rows) error {
+	limit, bound := q.limit(r.Size + 1)
+	query := `SELECT ` + l.columns + `, ` + strings.Join(extra, `, `) + ` FROM ` + l.from + f.where() + orderBy(order) + limit
+	err := q.rows(ctx, l.what, func(rows row) error {
 		if len(result.Records) == r.Size {
 			result.Next = &evcs.PlaceAfter{Values: place.Values, ID: place.ID}
 			return nil
@@ -232,14 +234,14 @@ func (l listing[T]) after(ctx context.Context, q querier, f filter, r evcs.PageR
 		v, err := l.scan(rowWithPlace{rows, &place})
 		result.Records = append(result.Records, v)
 		return err
-	}, query, append(slices.Clone(f.args), r.Size+1)...)
+	}, query, append(slices.Clone(f.args), bound...)...)
 	return result, err
 }
 
 // rowWithPlace is a row that ends in the values of its sort fields and its id,
 // which the scan function does not know of.
 type rowWithPlace struct {
-	rows  *sql.Rows
+	rows  row
 	place *evcs.PlaceAfter
 }
 

@@ -85,6 +85,27 @@ func (q querier) one(ctx context.Context, what string, missing error, dest []any
 	return err
 }
 
+// rows calls scan for every row. What scan is given is valid during the call;
+// scan must not use the store.
+func (q querier) rows(ctx context.Context, what string, scan func(row) error, query string, args ...any) (err error) {
+	direct, ok := q.c.(rower)
+	if !ok {
+		return q.each(ctx, what, func(r *sql.Rows) error { return scan(r) }, query, args...)
+	}
+	ctx, end := span.Begin(ctx, span.SQL, what)
+	defer func() { end(err) }()
+	return translate(what, direct.rows(ctx, query, args, scan))
+}
+
+// limit bounds a statement. SQLite plans anew for every bound LIMIT; PostgreSQL
+// is better off with few texts.
+func (q querier) limit(n int) (text string, args []any) {
+	if q.dollars {
+		return ` LIMIT ?`, []any{n}
+	}
+	return ` LIMIT ` + strconv.Itoa(n), nil
+}
+
 // each calls scan for every row.
 func (q querier) each(ctx context.Context, what string, scan func(*sql.Rows) error, query string, args ...any) (err error) {
 	ctx, end := span.Begin(ctx, span.SQL, what)

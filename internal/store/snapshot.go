@@ -22,7 +22,7 @@ func (db *DB) snapshot(ctx context.Context, fn func(querier) error) error {
 	var c conn = tx
 	var fresh []string
 	if db.reads != nil {
-		c = preparedIn{tx, db.reads, &fresh}
+		c = preparedIn{tx, db.reads.statements, &fresh}
 	}
 	err = fn(querier{c: c, dollars: db.engine == migrations.Postgres})
 	if end := tx.Rollback(); end != nil && !errors.Is(end, sql.ErrTxDone) && err == nil {
