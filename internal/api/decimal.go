@@ -44,7 +44,9 @@ func (Money) JSONType() (kind, format string) { return "number", "" }
 func (m Money) String() string { return decimal{2, 2}.format(int64(m)) }
 
 // MarshalJSON writes yuan with two decimals.
-func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
+func (m Money) MarshalJSON() ([]byte, error) { return m.appendJSON(nil), nil }
+
+func (m Money) appendJSON(b []byte) []byte { return decimal{2, 2}.append(b, int64(m)) }
 
 // UnmarshalJSON reads yuan with at most two decimals.
 func (m *Money) UnmarshalJSON(text []byte) error { return decimal{2, 2}.read((*int64)(m), text) }
@@ -59,7 +61,9 @@ func (Price) JSONType() (kind, format string) { return "number", "" }
 func (p Price) String() string { return decimal{5, 4}.format(int64(p)) }
 
 // MarshalJSON writes CNY with four or five decimals.
-func (p Price) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
+func (p Price) MarshalJSON() ([]byte, error) { return p.appendJSON(nil), nil }
+
+func (p Price) appendJSON(b []byte) []byte { return decimal{5, 4}.append(b, int64(p)) }
 
 // UnmarshalJSON reads CNY with at most five decimals.
 func (p *Price) UnmarshalJSON(text []byte) error { return decimal{5, 4}.read((*int64)(p), text) }
@@ -74,7 +78,9 @@ func (KWh) JSONType() (kind, format string) { return "number", "" }
 func (e KWh) String() string { return decimal{4, 4}.format(int64(e)) }
 
 // MarshalJSON writes kWh with four decimals.
-func (e KWh) MarshalJSON() ([]byte, error) { return []byte(e.String()), nil }
+func (e KWh) MarshalJSON() ([]byte, error) { return e.appendJSON(nil), nil }
+
+func (e KWh) appendJSON(b []byte) []byte { return decimal{4, 4}.append(b, int64(e)) }
 
 // UnmarshalJSON reads kWh with at most four decimals.
 func (e *KWh) UnmarshalJSON(text []byte) error { return decimal{4, 4}.read((*int64)(e), text) }
@@ -89,7 +95,9 @@ func (Measure) JSONType() (kind, format string) { return "number", "" }
 func (m Measure) String() string { return decimal{3, 0}.format(int64(m)) }
 
 // MarshalJSON writes the figure without trailing zeros.
-func (m Measure) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
+func (m Measure) MarshalJSON() ([]byte, error) { return m.appendJSON(nil), nil }
+
+func (m Measure) appendJSON(b []byte) []byte { return decimal{3, 0}.append(b, int64(m)) }
 
 // UnmarshalJSON reads a figure with at most three decimals.
 func (m *Measure) UnmarshalJSON(text []byte) error { return decimal{3, 0}.read((*int64)(m), text) }
@@ -104,7 +112,9 @@ func (Percent) JSONType() (kind, format string) { return "number", "" }
 func (p Percent) String() string { return decimal{2, 2}.format(int64(p)) }
 
 // MarshalJSON writes the share with two decimals.
-func (p Percent) MarshalJSON() ([]byte, error) { return []byte(p.String()), nil }
+func (p Percent) MarshalJSON() ([]byte, error) { return p.appendJSON(nil), nil }
+
+func (p Percent) appendJSON(b []byte) []byte { return decimal{2, 2}.append(b, int64(p)) }
 
 // UnmarshalJSON reads a share with at most two decimals.
 func (p *Percent) UnmarshalJSON(text []byte) error { return decimal{2, 2}.read((*int64)(p), text) }
@@ -119,7 +129,9 @@ func (Degree) JSONType() (kind, format string) { return "number", "" }
 func (d Degree) String() string { return decimal{7, 0}.format(int64(d)) }
 
 // MarshalJSON writes the degree without trailing zeros.
-func (d Degree) MarshalJSON() ([]byte, error) { return []byte(d.String()), nil }
+func (d Degree) MarshalJSON() ([]byte, error) { return d.appendJSON(nil), nil }
+
+func (d Degree) appendJSON(b []byte) []byte { return decimal{7, 0}.append(b, int64(d)) }
 
 // UnmarshalJSON reads a degree with at most seven decimals.
 func (d *Degree) UnmarshalJSON(text []byte) error { return decimal{7, 0}.read((*int64)(d), text) }
@@ -163,21 +175,25 @@ func (d decimal) parse(text string) (int64, error) {
 	return n, nil
 }
 
-func (d decimal) format(n int64) string {
-	sign, units := "", uint64(n)
+func (d decimal) format(n int64) string { return string(d.append(nil, n)) }
+
+func (d decimal) append(b []byte, n int64) []byte {
+	units := uint64(n)
 	if n < 0 {
-		sign, units = "-", -units
+		b, units = append(b, '-'), -units
 	}
-	text := strconv.FormatUint(units, 10)
-	if len(text) <= d.scale {
-		text = strings.Repeat("0", d.scale+1-len(text)) + text
+	const zeros = "0000000" // as many as the largest scale
+	var room [len(zeros) + 20]byte
+	text := strconv.AppendUint(append(room[:0], zeros...), units, 10)
+	text = text[min(len(zeros), len(text)-d.scale-1):]
+	end, least := len(text), len(text)-d.scale+d.least
+	for end > least && text[end-1] == '0' {
+		end--
 	}
-	whole, fraction := text[:len(text)-d.scale], text[len(text)-d.scale:]
-	for len(fraction) > d.least && fraction[len(fraction)-1] == '0' {
-		fraction = fraction[:len(fraction)-1]
+	point := len(text) - d.scale
+	b = append(b, text[:point]...)
+	if end == point {
+		return b
 	}
-	if fraction == "" {
-		return sign + whole
-	}
-	return sign + whole + "." + fraction
+	return append(append(b, '.'), text[point:end]...)
 }

@@ -59,7 +59,11 @@ func (t Time) String() string { return t.at.UTC().Format(time.RFC3339) }
 func (Time) JSONType() (kind, format string) { return "string", "date-time" }
 
 // MarshalJSON writes RFC 3339 UTC in whole seconds.
-func (t Time) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+func (t Time) MarshalJSON() ([]byte, error) { return t.appendJSON(nil), nil }
+
+func (t Time) appendJSON(b []byte) []byte {
+	return append(t.at.UTC().AppendFormat(append(b, '"'), time.RFC3339), '"')
+}
 
 // UnmarshalJSON reads a time string.
 func (t *Time) UnmarshalJSON(text []byte) error {
@@ -104,10 +108,16 @@ func AtMSOrNil(t time.Time) *TimeMS {
 }
 
 // String writes RFC 3339 UTC with three decimals.
-func (t TimeMS) String() string { return t.at.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+func (t TimeMS) String() string { return t.at.UTC().Format(milliseconds) }
+
+const milliseconds = "2006-01-02T15:04:05.000Z07:00"
 
 // MarshalJSON writes RFC 3339 UTC with three decimals.
-func (t TimeMS) MarshalJSON() ([]byte, error) { return []byte(`"` + t.String() + `"`), nil }
+func (t TimeMS) MarshalJSON() ([]byte, error) { return t.appendJSON(nil), nil }
+
+func (t TimeMS) appendJSON(b []byte) []byte {
+	return append(t.at.UTC().AppendFormat(append(b, '"'), milliseconds), '"')
+}
 
 // Equal reports whether both are the same moment.
 func (t TimeMS) Equal(o TimeMS) bool { return t.Time.Equal(o.Time) }
@@ -166,7 +176,9 @@ func (f Flag) String() string {
 }
 
 // MarshalJSON writes 1 or 0.
-func (f Flag) MarshalJSON() ([]byte, error) { return []byte(f.String()), nil }
+func (f Flag) MarshalJSON() ([]byte, error) { return f.appendJSON(nil), nil }
+
+func (f Flag) appendJSON(b []byte) []byte { return append(b, f.String()...) }
 
 // UnmarshalJSON reads 0, 1, false or true.
 func (f *Flag) UnmarshalJSON(text []byte) error {

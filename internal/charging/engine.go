@@ -46,8 +46,9 @@ type Transact func(ctx context.Context, fn func(Tx) error) error
 type Rolls interface {
 	// Heard writes when chargers were last heard; it never goes back.
 	Heard(ctx context.Context, list []order.Heard) error
-	// Silent lists chargers that are not offline and were last heard before.
-	Silent(ctx context.Context, before time.Time, n int) ([]order.Heard, error)
+	// LeastHeard lists chargers that are not offline, the one that was not heard
+	// for longest first.
+	LeastHeard(ctx context.Context, n int) ([]order.Heard, error)
 	// Connected lists chargers that the node shows as connected.
 	Connected(ctx context.Context, node string) ([]order.Heard, error)
 	// Overdue lists running sessions idle or silent since before the moments.
@@ -90,6 +91,7 @@ type Engine struct {
 	gone    map[evcs.ChargerID]order.Heard                // guarded by mu: sockets closed, and when
 	joins   map[evcs.ChargerID]*joins                     // guarded by mu: when chargers connected lately
 	tidied  time.Time                                     // guarded by mu: when memory was last tidied
+	audible time.Time                                     // of the rounds alone: nobody is silent before it
 	frames  []evcs.Frame                                  // guarded by mu: evidence that may wait
 	sending sync.WaitGroup
 }

@@ -134,19 +134,7 @@ func (e *Engine) stopAgain(ctx context.Context, who place) error {
 // socket has been closed for a minute.
 func (e *Engine) silences(ctx context.Context) error {
 	now := e.Clock.Now()
-	list, err := e.Rolls.Silent(ctx, now.Add(-e.OfflineAfter), batch)
-	if err != nil {
-		return err
-	}
-	var failed error
-	for _, h := range list {
-		e.mu.Lock()
-		heard := e.heard[h.Charger].At
-		e.mu.Unlock()
-		if now.Sub(heard) >= e.OfflineAfter {
-			failed = errors.Join(failed, e.silence(ctx, h, now.Add(-e.OfflineAfter)))
-		}
-	}
+	failed := e.unheard(ctx, now)
 	e.mu.Lock()
 	var gone []order.Heard
 	for id, h := range e.gone {
@@ -160,6 +148,40 @@ func (e *Engine) silences(ctx context.Context) error {
 		if e.Hub.Get(h.Charger) == nil {
 			failed = errors.Join(failed, e.silence(ctx, h, now))
 		}
+	}
+	return failed
+}
+
+// unheard brings chargers to 0 that have not been heard for long. It looks when
+// the one least heard may have become silent, or after a tenth of the limit: a
+// charger may come back with an old time.
+func (e *Engine) unheard(ctx context.Context, now time.Time) error {
+	if now.Before(e.audible) {
+		return nil
+	}
+	list, err := e.Rolls.LeastHeard(ctx, batch)
+	if err != nil {
+		return err
+	}
+	next := now.Add(e.OfflineAfter / 10)
+	var failed error
+	for _, h := range list {
+		if silent := h.At.Add(e.OfflineAfter); silent.After(now) {
+			if silent.Before(next) {
+				next = silent
+			}
+			e.audible = next
+			return failed
+		}
+		e.mu.Lock()
+		heard := e.heard[h.Charger].At
+		e.mu.Unlock()
+		if now.Sub(heard) >= e.OfflineAfter {
+			failed = errors.Join(failed, e.silence(ctx, h, now.Add(-e.OfflineAfter)))
+		}
+	}
+	if len(list) < batch && failed == nil {
+		e.audible = next
 	}
 	return failed
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding"
 	"encoding/json"
@@ -296,15 +295,20 @@ type success struct {
 
 // succeed is the envelope around data, a pointer that may be nil. A list in it
 // is never null.
-func (x *exchange) succeed(data any) success {
+func (x *exchange) succeed(data any) *success {
 	if v := reflect.ValueOf(data); v.Kind() == reflect.Pointer && !v.IsNil() && v.Elem().Kind() == reflect.Slice && v.Elem().IsNil() {
 		v.Elem().Set(reflect.MakeSlice(v.Elem().Type(), 0, 0))
 	}
-	return success{
+	return &success{
 		Code: api.CodeOK, Message: successText(&x.op.operation).in(x.english), Data: data,
 		Timestamp: api.At(x.s.cfg.Clock.Now()), TraceID: x.trace,
 	}
 }
+
+// answers are the memory of answers that were written; none of a long one.
+var answers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeptAnswer = 64 << 10
 
 // reply writes the answer of an operation.
 func (x *exchange) reply(ctx context.Context, data any, err error) {
@@ -312,14 +316,19 @@ func (x *exchange) reply(ctx context.Context, data any, err error) {
 		x.answer(x.fail(ctx, err))
 		return
 	}
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(x.succeed(data)); err != nil {
-		x.answer(x.fail(ctx, err))
-		return
+	room, _ := answers.Get().(*[]byte)
+	body, err := api.Append((*room)[:0], x.succeed(data))
+	if err == nil {
+		body = append(body, '\n')
+		x.write(http.StatusOK, body)
 	}
-	x.write(http.StatusOK, body.Bytes())
+	if cap(body) <= maxKeptAnswer {
+		*room = body
+		answers.Put(room)
+	}
+	if err != nil {
+		x.answer(x.fail(ctx, err))
+	}
 }
 
 // handler is the operation of a declaration without its types.

@@ -346,7 +346,9 @@ func (x *exchange) answer(f *failure) {
 }
 
 func (x *exchange) write(status int, body []byte) {
-	x.w.Header().Set("Content-Type", "application/json")
+	h := x.w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	x.w.WriteHeader(status)
 	x.w.Write(body) //nolint:errcheck // the client is gone; nobody is left to tell
 }

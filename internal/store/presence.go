@@ -31,16 +31,17 @@ type Silent struct {
 	Last    int64
 }
 
-// SilentChargers lists chargers of any tenant that are not offline and were
-// last heard before a moment.
-func (s Present) SilentChargers(ctx context.Context, before int64, n int) ([]Silent, error) {
+// LeastHeard lists chargers of any tenant that are not offline, the one that was
+// not heard for longest first.
+func (s Present) LeastHeard(ctx context.Context, n int) ([]Silent, error) {
 	var list []Silent
-	err := s.q.each(ctx, "look for silent chargers", func(rows *sql.Rows) error {
+	limit, bound := s.q.limit(n)
+	err := s.q.rows(ctx, "look for silent chargers", func(r row) error {
 		var x Silent
-		err := rows.Scan(&x.Charger, &x.Tenant, &x.Last)
+		err := r.Scan(&x.Charger, &x.Tenant, &x.Last)
 		list = append(list, x)
 		return err
-	}, `SELECT id, tenant_id, last_seen_at FROM chargers WHERE status <> 0 AND deleted_at = 0 AND last_seen_at < ? ORDER BY last_seen_at LIMIT ?`, before, n)
+	}, `SELECT id, tenant_id, last_seen_at FROM chargers WHERE status <> 0 AND deleted_at = 0 ORDER BY last_seen_at, id`+limit, bound...)
 	return list, err
 }
 

@@ -162,12 +162,13 @@ func (v view) counts(ctx context.Context, now time.Time, n *report.Now) error {
 			WHERE x.tenant_id = t.id AND (p.status <> 1 OR p.expire_at > 0 AND p.expire_at <= ?))),
 		(SELECT COUNT(*) FROM users u WHERE u.deleted_at = 0 AND u.status = 1 AND `+in("u.tenant_id")+`),
 		st.open, st.total, c.enabled, c.total, c.online,
-		(SELECT COUNT(*) FROM connectors k JOIN chargers c ON c.id = k.charger_id WHERE c.deleted_at = 0 AND c.enabled AND `+in("k.tenant_id")+`),
+		(SELECT COUNT(*) FROM connectors k WHERE `+in("k.tenant_id")+`)
+			- (SELECT COUNT(*) FROM chargers c JOIN connectors k ON k.charger_id = c.id WHERE (c.deleted_at <> 0 OR NOT c.enabled) AND `+in("c.tenant_id")+`),
 		(SELECT COUNT(*) FROM sessions s WHERE s.state IN ('ACTIVE', 'SUSPENDED') AND NOT s.rolled AND `+in("s.tenant_id")+`)
 		FROM (SELECT COUNT(*) AS total, COUNT(*) FILTER (WHERE st.status = 1) AS open FROM stations st WHERE st.deleted_at = 0 AND `+in("st.tenant_id")+`) st,
 			(SELECT COUNT(*) AS total, COUNT(*) FILTER (WHERE c.enabled) AS enabled, COUNT(*) FILTER (WHERE c.enabled AND c.status <> 0) AS online
 				FROM chargers c WHERE c.deleted_at = 0 AND `+in("c.tenant_id")+`) c`,
-		t, evcs.Millis(now), t, t, t, t, t)
+		t, evcs.Millis(now), t, t, t, t, t, t)
 }
 
 // countOrders counts orders of a period that are not cancelled.

@@ -50,9 +50,10 @@ func heard(list []Silent, err error) ([]order.Heard, error) {
 // Mark is station.Live's.
 func (r Rolls) Mark(ctx context.Context) (int64, error) { return r.db.Reader().Stations().Mark(ctx) }
 
-// Silent lists chargers that are not offline and were last heard before.
-func (r Rolls) Silent(ctx context.Context, before time.Time, n int) ([]order.Heard, error) {
-	return heard(r.db.Reader().Present().SilentChargers(ctx, evcs.Millis(before), n))
+// LeastHeard lists chargers that are not offline, the one that was not heard for
+// longest first.
+func (r Rolls) LeastHeard(ctx context.Context, n int) ([]order.Heard, error) {
+	return heard(r.db.Reader().Present().LeastHeard(ctx, n))
 }
 
 // Connected lists chargers that the node shows as connected.
