@@ -222,11 +222,11 @@ func membersOf(t reflect.Type, at []int, seen map[string]bool) ([]member, bool) 
 		default:
 			return nil, false
 		}
-		if key, err := appendText(nil, name); err != nil || seen[name] {
+		key, err := appendText(nil, name)
+		if err != nil || seen[name] {
 			return nil, false
-		} else {
-			m.key = string(key) + ":"
 		}
+		m.key = string(key) + ":"
 		seen[name] = true
 		list = append(list, m)
 	}

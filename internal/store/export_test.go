@@ -27,3 +27,8 @@ func Snapshot(ctx context.Context, db *DB, fn func(look func(query string) error
 		})
 	})
 }
+
+// Rows reads as lists do, below database/sql on SQLite.
+func Rows(ctx context.Context, db *DB, query string, scan func(scan func(dest ...any) error) error, args ...any) error {
+	return db.Reader().q.rows(ctx, "look", func(r row) error { return scan(r.Scan) }, query, args...)
+}

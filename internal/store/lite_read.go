@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -186,9 +185,6 @@ func (r liteRow) column(n int32, dest any) error {
 	case *[]byte:
 		*d = r.bytes(kind, n)
 		return nil
-	case *json.RawMessage:
-		*d = r.bytes(kind, n)
-		return nil
 	case *any:
 		*d = r.value(kind, n)
 		return nil
@@ -239,10 +235,11 @@ func (r liteRow) set(kind, n int32, v reflect.Value) error {
 		}
 		v.SetBool(whole == 1)
 	case reflect.Float64:
-		if kind == sqlite3.SQLITE_NULL {
-			return errNull
+		f, err := r.float(kind, n)
+		if err != nil {
+			return err
 		}
-		v.SetFloat(sqlite3.Xsqlite3_column_double(r.l.tls, r.handle, n))
+		v.SetFloat(f)
 	case reflect.Pointer:
 		if kind == sqlite3.SQLITE_NULL {
 			v.SetZero()
@@ -287,6 +284,20 @@ func (r liteRow) whole(kind, n int32, into *int64) error {
 	return nil
 }
 
+func (r liteRow) float(kind, n int32) (float64, error) {
+	switch kind {
+	case sqlite3.SQLITE_FLOAT, sqlite3.SQLITE_INTEGER:
+		return sqlite3.Xsqlite3_column_double(r.l.tls, r.handle, n), nil
+	case sqlite3.SQLITE_NULL:
+		return 0, errNull
+	}
+	f, err := strconv.ParseFloat(string(r.shared(n)), 64)
+	if err != nil {
+		return 0, errNoFit
+	}
+	return f, nil
+}
+
 func (r liteRow) text(kind, n int32, into *string) error {
 	switch kind {
 	case sqlite3.SQLITE_NULL:
@@ -301,12 +312,12 @@ func (r liteRow) text(kind, n int32, into *string) error {
 	return nil
 }
 
-// bytes is a copy of a text or blob, nil for NULL.
+// bytes is a copy of a text or blob, nil for NULL and an empty blob.
 func (r liteRow) bytes(kind, n int32) []byte {
-	if kind == sqlite3.SQLITE_NULL {
+	shared := r.shared(n)
+	if kind == sqlite3.SQLITE_NULL || kind == sqlite3.SQLITE_BLOB && len(shared) == 0 {
 		return nil
 	}
-	shared := r.shared(n)
 	return append(make([]byte, 0, len(shared)), shared...)
 }
 
