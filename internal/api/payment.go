@@ -126,6 +126,10 @@ type Refund struct {
 	FailureCode     *string `json:"failureCode"`
 	FailureMessage  *string `json:"failureMessage"`
 	RequestedBy     *string `json:"requestedBy" doc:"Who asked: a user name, or system"`
+	Approval        *string `json:"approval" enum:"PENDING,APPROVED,REJECTED" doc:"Of a refund that needs a second person; null: it needs none"`
+	DecidedBy       *string `json:"decidedBy" doc:"The second person"`
+	DecidedTime     *Time   `json:"decidedTime"`
+	DecisionNote    *string `json:"decisionNote"`
 	CreateTime      Time    `json:"createTime"`
 	SuccessTime     *Time   `json:"successTime"`
 }

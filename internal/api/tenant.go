@@ -183,6 +183,7 @@ type Settings struct {
 	BlockUnpaidUsers      bool   `json:"blockUnpaidUsers"`
 	SandboxPayments       bool   `json:"sandboxPayments"`
 	PaymentTimeoutMinutes int    `json:"paymentTimeoutMinutes"`
+	RefundApprovalAbove   *Money `json:"refundApprovalAbove" doc:"Refunds above it, all that went back of the payment counted, wait for a second person; null: none does"`
 	IDTagPolicy           string `json:"idTagPolicy" enum:"KNOWN_ONLY,ACCEPT_ALL"`
 	MeterRetentionDays    int    `json:"meterRetentionDays"`
 	MessageRetentionDays  int    `json:"messageRetentionDays"`
@@ -200,6 +201,7 @@ type UpdateSettings struct {
 	BlockUnpaidUsers      Optional[bool]   `json:"blockUnpaidUsers,omitzero"`
 	SandboxPayments       Optional[bool]   `json:"sandboxPayments,omitzero"`
 	PaymentTimeoutMinutes Optional[int]    `json:"paymentTimeoutMinutes,omitzero" minimum:"1" maximum:"1440"`
+	RefundApprovalAbove   Optional[Money]  `json:"refundApprovalAbove,omitzero" minimum:"0" doc:"Refunds above it, all that went back of the payment counted, wait for a second person"`
 	IDTagPolicy           Optional[string] `json:"idTagPolicy,omitzero" enum:"KNOWN_ONLY,ACCEPT_ALL"`
 	MeterRetentionDays    Optional[int]    `json:"meterRetentionDays,omitzero" minimum:"1" maximum:"36500"`
 	MessageRetentionDays  Optional[int]    `json:"messageRetentionDays,omitzero" minimum:"1" maximum:"36500"`

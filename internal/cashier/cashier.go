@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -36,8 +37,8 @@ type Tx interface {
 
 // Sealer encrypts the secrets of merchant accounts.
 type Sealer interface {
+	payment.Sealer
 	Seal(plain []byte) (string, error)
-	Open(sealed string) ([]byte, error)
 }
 
 // PaymentReader reads committed payments without waiting for a writer.
@@ -48,6 +49,7 @@ type PaymentReader interface {
 	Refunds(ctx context.Context, scope evcs.Scope, p evcs.PaymentID) ([]payment.Refund, error)
 	Merchant(ctx context.Context, scope evcs.Scope, id payment.MerchantID) (payment.Merchant, error)
 	MerchantByToken(ctx context.Context, channel, token string) (payment.Merchant, error)
+	MerchantsByHint(ctx context.Context, channel, hint string, n int) ([]payment.Merchant, error)
 }
 
 // OrderReader reads committed orders.
@@ -74,6 +76,9 @@ const (
 	// RuleRefundStuck is not in the contract's table: a promised refund that the
 	// channel has not answered for a day.
 	RuleRefundStuck = "RefundStuck"
+	// RuleMerchantKeyChanged tells of every change of an account's keys: whoever
+	// can put in a channel's key can make payments.
+	RuleMerchantKeyChanged = "MerchantKeyChanged"
 
 	severityHigh     = "HIGH"
 	severityCritical = "CRITICAL"
@@ -92,6 +97,11 @@ type Config struct {
 	Alarm func(ctx context.Context, tx Tx, a Alert) error
 	// Heard is told what became of every callback; nil: nobody counts.
 	Heard func(channel string, v payment.Verdict)
+	// Node is in whose name due work is claimed; no two nodes have one name.
+	Node string
+	// Pace is the least time between two questions of due work to one account at
+	// its channel; 0: none.
+	Pace time.Duration
 	// CallbackBase is the public address that channels call back; "": none.
 	CallbackBase string
 	// Random is where numbers and secrets come from; nil: the machine's.
@@ -99,7 +109,11 @@ type Config struct {
 }
 
 // Till does the cashier's work. It is safe for concurrent use.
-type Till struct{ cfg Config }
+type Till struct {
+	cfg    Config
+	probes probes
+	freed  atomic.Bool // what an earlier life of this node claimed
+}
 
 // New makes a till.
 func New(c Config) *Till {
@@ -112,7 +126,7 @@ func New(c Config) *Till {
 	if c.Alarm == nil {
 		c.Alarm = func(context.Context, Tx, Alert) error { return nil }
 	}
-	return &Till{c}
+	return &Till{cfg: c}
 }
 
 func (t *Till) now() time.Time { return t.cfg.Clock.Now() }
@@ -132,38 +146,32 @@ func (t *Till) account(ctx context.Context, owner evcs.TenantID, id payment.Merc
 	if err != nil {
 		return m, err
 	}
-	return t.opened(m)
+	return m, m.Unseal(t.cfg.Sealer, t.now())
 }
 
-func (t *Till) opened(m payment.Merchant) (payment.Merchant, error) {
-	secrets, err := t.cfg.Sealer.Open(m.Sealed)
-	if err != nil {
-		return m, fmt.Errorf("open the secrets of merchant %d: %w", m.ID, err)
-	}
-	m.Secrets = secrets
-	return m, nil
-}
-
-// merchantFor is the account that new payments of a tenant run over. The
-// sandbox's is made when it is first used.
+// merchantFor is the account that new payments of a tenant run over. Money that
+// is not real, our own sandbox's or a channel's, is taken only where the tenant
+// has switched it on. Our sandbox's account is made when it is first used.
 func (t *Till) merchantFor(ctx context.Context, tx Tx, owner evcs.TenantID, channel string) (payment.Merchant, error) {
-	if channel != payment.ChannelSandbox {
-		return tx.Payments().EnabledMerchant(ctx, evcs.Only(owner), channel)
+	m, err := tx.Payments().EnabledMerchant(ctx, evcs.Only(owner), channel)
+	own := channel == payment.ChannelSandbox
+	if err != nil && !(own && errors.Is(err, payment.ErrNotConfigured)) || err == nil && m.Mode == payment.Live {
+		return m, err
 	}
-	chain, err := tx.Tenants().Chain(ctx, owner)
-	if err != nil {
-		return payment.Merchant{}, err
+	chain, failed := tx.Tenants().Chain(ctx, owner)
+	if failed != nil {
+		return payment.Merchant{}, failed
 	}
 	if !chain.Settings().SandboxPayments {
-		return payment.Merchant{}, evcs.WithDetail(payment.ErrNotConfigured,
-			evcs.Detail{ZH: "租户未启用沙箱支付", EN: "sandbox payments are off for the tenant"}, map[string]any{"channel": channel})
+		return payment.Merchant{}, evcs.WithDetail(payment.ErrNotConfigured, sandboxOff, map[string]any{"channel": channel})
 	}
-	m, err := tx.Payments().EnabledMerchant(ctx, evcs.Only(owner), channel)
-	if !errors.Is(err, payment.ErrNotConfigured) {
-		return m, err
+	if err == nil {
+		return m, nil
 	}
 	return t.openSandbox(ctx, tx, owner)
 }
+
+var sandboxOff = evcs.Detail{ZH: "租户未启用沙箱支付", EN: "sandbox payments are off for the tenant"}
 
 // SandboxFeeRate is what the pretended bank keeps: 0.6 %.
 const SandboxFeeRate evcs.UnitPrice = 600
@@ -179,11 +187,16 @@ func (t *Till) openSandbox(ctx context.Context, tx Tx, owner evcs.TenantID) (pay
 	}
 	now := t.now()
 	m := payment.Merchant{
-		Tenant: owner, Channel: payment.ChannelSandbox, Name: payment.ChannelSandbox, Mode: "SANDBOX", Enabled: true, Config: "{}", Sealed: sealed,
-		CallbackToken: base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(noise[32:]),
+		Tenant: owner, Channel: payment.ChannelSandbox, Name: payment.ChannelSandbox, Mode: payment.SandboxMode, Enabled: true, Config: "{}", Sealed: sealed,
+		CallbackToken: tokenOf(noise[32:]),
 		FeeRate:       SandboxFeeRate, CreatedAt: now, UpdatedAt: now,
 	}
 	return m, tx.Payments().InsertMerchant(ctx, evcs.Only(owner), &m)
+}
+
+// tokenOf words 20 random bytes for a path.
+func tokenOf(noise []byte) string {
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(noise)
 }
 
 // SandboxMerchant is the tenant's account at the sandbox, made when it is first
@@ -197,7 +210,7 @@ func (t *Till) SandboxMerchant(ctx context.Context, owner evcs.TenantID) (paymen
 	if err != nil {
 		return m, err
 	}
-	return t.opened(m)
+	return m, m.Unseal(t.cfg.Sealer, t.now())
 }
 
 // save writes a payment, a line of its history, and its event.

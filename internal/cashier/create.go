@@ -151,7 +151,7 @@ func (t *Till) insert(ctx context.Context, tx Tx, o *order.Order, no string, r C
 	}
 	p := payment.Payment{
 		Tenant: o.Tenant, Order: o.ID, OrderNo: o.No, UserRef: r.UserRef, TradeNo: no, Method: r.Method, Channel: channel, Amount: r.Amount,
-		Status: payment.Processing, Description: r.Description, ExpireAt: now.Add(r.Expire), Sandbox: m.Mode == "SANDBOX", Merchant: m.ID,
+		Status: payment.Processing, Description: r.Description, ExpireAt: now.Add(r.Expire), Sandbox: m.Mode != payment.Live, Merchant: m.ID,
 		RequestKey: r.Key, CreatedAt: now, UpdatedAt: now,
 	}
 	p.Plan(now)

@@ -131,6 +131,9 @@ func (t *Till) MarkRefunded(ctx context.Context, a *evcs.Actor, id evcs.OrderID,
 	if err != nil {
 		return o, err
 	}
+	if ok && r.Waiting() {
+		return o, refundPending(o.ID)
+	}
 	if ok && r.Channel == payment.ChannelOffline {
 		_, err = t.refunded(ctx, r, payment.RefundAnswer{State: payment.RefundSuccess, ChannelRefundNo: reference, Amount: r.Amount})
 	} else if ok {

@@ -22,14 +22,18 @@ type RefundRequest struct {
 	Amount  evcs.Money // 0: all that is left
 	Reason  string
 	Key     string
+	// Agreed says that a second person has agreed to it already, elsewhere.
+	Agreed bool
 }
 
 // Refund gives money back through the payment's own channel. The refund and
 // the order's 11 → 12 are committed before the channel is called; an outcome
-// that nobody knows is 4002 and is asked again by the daemon.
+// that nobody knows is 4002 and is asked again by the daemon. What, with all
+// that went back of the payment before, is more than the tenant's limit waits
+// for a second person (Review) before the channel is called.
 func (t *Till) Refund(ctx context.Context, a *evcs.Actor, q RefundRequest) (payment.Refund, error) {
 	r, p, err := t.promise(ctx, a, q)
-	if err != nil || r.Status != payment.RefundProcessing || r.Channel == payment.ChannelOffline {
+	if err != nil || r.Status != payment.RefundProcessing || r.Channel == payment.ChannelOffline || r.Waiting() {
 		return r, err
 	}
 	return t.payOut(ctx, r, p)
@@ -68,17 +72,58 @@ func (t *Till) promise(ctx context.Context, a *evcs.Actor, q RefundRequest) (r p
 		if amount == 0 {
 			amount = p.Refundable()
 		}
+		if err := payable(ctx, tx, &p); err != nil {
+			return err
+		}
 		r = refundOf(&p, no, amount, q.Reason, now)
-		r.RequestedBy, r.RequestKey = a.Name, q.Key
+		r.RequestedBy, r.RequestedUser, r.RequestKey = a.Name, a.User, q.Key
+		limit, err := approvalAbove(ctx, tx, p.Tenant)
+		if err != nil {
+			return err
+		}
+		if limit != nil && p.Refunded+amount > *limit && !q.Agreed {
+			r.Await(now)
+		}
 		if err := t.beginRefund(ctx, tx, &p, &r, o); err != nil {
 			return err
 		}
 		return tenant.Audit(ctx, tx.Tenants(), a, tenant.AuditRow{
 			At: now, Action: tenant.Refund, Target: p.Tenant, TargetType: tenant.KindPayment, TargetID: p.TradeNo, Success: true,
-			Details: map[string]any{"refundNo": r.RefundNo, "amount": r.Amount.String(), "reason": r.Reason},
+			Details: refundDetails(&r),
 		})
 	})
 	return r, p, err
+}
+
+func refundDetails(r *payment.Refund) map[string]any {
+	details := map[string]any{"refundNo": r.RefundNo, "amount": r.Amount.String(), "reason": r.Reason}
+	if r.Approval != "" {
+		details["approval"] = string(r.Approval)
+	}
+	return details
+}
+
+// payable refuses (4007) a refund over a merchant account that was deleted:
+// nobody could pay it out.
+func payable(ctx context.Context, tx Tx, p *payment.Payment) error {
+	if p.Channel == payment.ChannelOffline {
+		return nil
+	}
+	_, err := tx.Payments().Merchant(ctx, evcs.Only(p.Tenant), p.Merchant)
+	if errors.Is(err, payment.ErrNoMerchant) {
+		return evcs.WithDetail(payment.ErrState, evcs.Detail{ZH: "收款的商户账户已删除", EN: "the merchant account it was paid over is deleted"},
+			map[string]any{"tradeNo": p.TradeNo, "currentStatus": int(p.Status)})
+	}
+	return err
+}
+
+// approvalAbove is the tenant's limit for refunds by one person, nil for none.
+func approvalAbove(ctx context.Context, tx Tx, owner evcs.TenantID) (*evcs.Money, error) {
+	chain, err := tx.Tenants().Chain(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	return chain.Settings().RefundApprovalAbove, nil
 }
 
 // refundTarget finds the payment that is meant, and its order.
@@ -168,7 +213,11 @@ func refundMoney(p *payment.Payment, r *payment.Refund, at time.Time) ledger.Mon
 
 // payOut calls the channel for a committed refund and applies its answer. It
 // may be called again for the same refund: the channel refunds a number once.
+// One that waits for a second person stays as it is.
 func (t *Till) payOut(ctx context.Context, r payment.Refund, p payment.Payment) (payment.Refund, error) {
+	if r.Waiting() {
+		return r, nil
+	}
 	ch, err := t.channel(r.Channel)
 	if err != nil {
 		return r, err
@@ -260,6 +309,9 @@ func (t *Till) takeRefund(ctx context.Context, tx Tx, r *payment.Refund, answer 
 // postpone plans when a refund that is not final is asked about next. Money
 // that was promised for a day and is not back is told to somebody.
 func (t *Till) postpone(ctx context.Context, tx Tx, r *payment.Refund) error {
+	if r.Waiting() {
+		return t.remind(ctx, tx, r)
+	}
 	if r.Status != payment.RefundProcessing || r.Channel == payment.ChannelOffline {
 		return nil
 	}
@@ -271,6 +323,20 @@ func (t *Till) postpone(ctx context.Context, tx Tx, r *payment.Refund) error {
 	return t.cfg.Alarm(ctx, tx, Alert{
 		Rule: RuleRefundStuck, Severity: severityHigh, Tenant: r.Tenant, TargetType: "REFUND", TargetID: r.RefundNo, At: now,
 		Message: "the channel has not answered about refund " + r.RefundNo + " of " + r.Amount.String() + " for a day",
+	})
+}
+
+// remind tells somebody that a refund waits for a second person.
+func (t *Till) remind(ctx context.Context, tx Tx, r *payment.Refund) error {
+	now := t.now()
+	r.Await(now)
+	r.UpdatedAt = now
+	if err := tx.Payments().UpdateRefund(ctx, evcs.Only(r.Tenant), r); err != nil {
+		return err
+	}
+	return t.cfg.Alarm(ctx, tx, Alert{
+		Rule: RuleRefundStuck, Severity: severityHigh, Tenant: r.Tenant, TargetType: "REFUND", TargetID: r.RefundNo, At: now,
+		Message: "refund " + r.RefundNo + " of " + r.Amount.String() + " by " + r.RequestedBy + " waits for a second person",
 	})
 }
 
@@ -307,6 +373,9 @@ func refundedOrder(ctx context.Context, tx Tx, p *payment.Payment, r *payment.Re
 // does not know the number is asked to refund, because the call may have died
 // with the process.
 func (t *Till) askRefund(ctx context.Context, r payment.Refund) (payment.Refund, error) {
+	if r.Waiting() {
+		return r, nil
+	}
 	p, err := t.cfg.Payments.Payment(ctx, evcs.Only(r.Tenant), r.Payment)
 	if err != nil {
 		return r, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/cashier"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/order"
 	"github.com/evcs/evcs/internal/payment"
@@ -113,7 +115,25 @@ type shop struct {
 	line  *line
 	boss  *evcs.Actor
 
+	channels map[string]payment.Channel
+	sealer   *auth.Sealer
+	config   cashier.Config
+	broken   atomic.Bool // the store is away
+
 	orders []evcs.OrderID
+}
+
+// another is a till of another node on the same store.
+func (s *shop) another(node string) *cashier.Till {
+	c := s.config
+	c.Node = node
+	return cashier.New(c)
+}
+
+func outcomeOf(word string) sandboxpay.Outcome { return sandboxpay.Outcome(word) }
+
+func nodeOf(name string, seen time.Time) health.Node {
+	return health.Node{ID: name, Host: name, Started: opening, Seen: seen}
 }
 
 var opening = time.Date(2026, 2, 10, 10, 30, 0, 0, time.UTC)
@@ -124,7 +144,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shop{t: t, db: db, clock: &clock{now: opening}}
+	s := &shop{t: t, db: db, clock: &clock{now: opening}, sealer: sealer}
 	s.boss = &evcs.Actor{User: 1, Name: "boss", Tenant: 1, Platform: true, Permissions: map[evcs.Permission]bool{
 		tenant.ReadDescendants: true, tenant.WriteDescendants: true,
 	}}
@@ -132,10 +152,14 @@ func open(t testing.TB, db *store.DB) *shop {
 		return db.Transact(ctx, func(tx *store.Tx) error { return fn(store.Sandbox(tx)) })
 	}}
 	s.line = &line{Channel: s.bank}
-	s.till = cashier.New(cashier.Config{
-		Clock: s.clock, Channels: map[string]payment.Channel{"sandbox": s.line}, Sealer: sealer,
+	s.channels = map[string]payment.Channel{"sandbox": s.line}
+	s.config = cashier.Config{
+		Clock: s.clock, Channels: s.channels, Sealer: sealer,
 		Payments: db.Reader().Payments(), Orders: db.Reader().Orders(), CallbackBase: "https://pay.example/evcs/",
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
+			if s.broken.Load() {
+				return errAway
+			}
 			return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
 		},
 		Alarm: func(ctx context.Context, tx cashier.Tx, a cashier.Alert) error {
@@ -144,7 +168,8 @@ func open(t testing.TB, db *store.DB) *shop {
 				Target: alarm.Target{Type: a.TargetType, ID: a.TargetID},
 			}, a.At)
 		},
-	})
+	}
+	s.till = cashier.New(s.config)
 	on := true
 	s.within(func(ctx context.Context, tx *store.Tx) error {
 		for i, code := range []string{"SYSTEM", "FT", "OFF"} {
@@ -386,7 +411,7 @@ func (s *shop) check() error {
 			return fmt.Errorf("%s is %s, want %s", a, have[a], want[a])
 		}
 	}
-	for _, name := range []string{"sandbox", "offline"} {
+	for _, name := range []string{"sandbox", "offline", "alipay"} {
 		if a := (ledger.Account{Kind: ledger.Clearing, Name: name}); have[a] != want[a] {
 			return fmt.Errorf("%s is %s, want %s", a, have[a], want[a])
 		}

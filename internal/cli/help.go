@@ -95,6 +95,8 @@ var spelled = map[string]string{
 	"evcsctl plan validate":              "evcsctl plan validate --file docs/examples/plan.yaml",
 	"evcsctl plan quote":                 "evcsctl plan quote 1 --from 2026-02-10T18:30:00+08:00 --to 2026-02-10T19:30:00+08:00 --energy 42.5",
 	"evcsctl refund create":              "evcsctl refund create 318 --amount 10.00 --reason \"charging broke off\" --yes",
+	"evcsctl merchant create":            "evcsctl merchant create --channel alipay --name main --app-id 2021000000000001 --private-key-file app.pem --alipay-public-key-file alipay.pem\nevcsctl merchant create --file wechat.yaml --platform-key PUB_KEY_ID_01=wechat.pem",
+	"evcsctl merchant rotate":            "evcsctl merchant rotate 2 --platform-key PUB_KEY_ID_02=new.pem --platform-key PUB_KEY_ID_01",
 	"evcsctl reconcile daily":            "evcsctl reconcile daily sandbox",
 	"evcsctl event follow":               "evcsctl event follow --types 'charger.*,alert.*' -o json",
 	"evcsctl log tail":                   "evcsctl log tail -f --level WARN",

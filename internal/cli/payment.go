@@ -158,10 +158,11 @@ func newRefundGroup(e *env) *cobra.Command {
 				{"orderId", "ORDER", "订单", nil},
 				{"refundAmount", "YUAN", "金额", nil},
 				{"statusName", "STATUS", "状态", nil},
+				{"approval", "APPROVAL", "复核", nil},
 				{"refundReason", "REASON", "原因", nil},
 				{"createTime", "CREATED", "创建", ago},
 			},
-			filters: append([]filter{{"order", "orderId", "order id"}, {"trade", "tradeNo", "trade number"}, {"status", "refundStatus", "1, 2 or 3"}}, timeFilters...),
+			filters: append([]filter{{"order", "orderId", "order id"}, {"trade", "tradeNo", "trade number"}, {"status", "refundStatus", "1, 2 or 3"}, {"approval", "approval", "PENDING, APPROVED or REJECTED"}}, timeFilters...),
 			fetch: func(c *client.Client) func(context.Context, client.Query) (api.Page[api.Refund], error) {
 				return c.Payments.Refunds
 			},
@@ -171,7 +172,7 @@ func newRefundGroup(e *env) *cobra.Command {
 				return c.Payments.GetRefund(ctx, args[0])
 			})
 		}),
-		newRefundCreate(e),
+		newRefundCreate(e), newRefundApprove(e), newRefundReject(e),
 	)
 }
 

@@ -148,6 +148,7 @@ func parts() []part {
 			{"order", "Charging orders", newOrderGroup},
 			{"payment", "Payments", newPaymentGroup},
 			{"refund", "Refunds", newRefundGroup},
+			{"merchant", "Accounts at Alipay and WeChat Pay", newMerchantGroup},
 			{"reconcile", "Reconcile days with the channels' statements", newReconcileGroup},
 			{"ledger", "The journal of money", newLedgerGroup},
 		}},

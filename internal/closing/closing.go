@@ -55,11 +55,6 @@ type Cashier interface {
 	SandboxMerchant(ctx context.Context, owner evcs.TenantID) (payment.Merchant, error)
 }
 
-// Opener opens the secrets of merchant accounts.
-type Opener interface {
-	Open(sealed string) ([]byte, error)
-}
-
 // Config is what a Closer is made of.
 type Config struct {
 	Node     string // in whose name days are leased; no two nodes have one name
@@ -68,7 +63,7 @@ type Config struct {
 	Clock    evcs.Clock
 	Log      *slog.Logger
 	Channels map[string]payment.Channel // by name
-	Sealer   Opener
+	Sealer   payment.Sealer
 	Cashier  Cashier
 	// Spool is a directory for statements and rows while they are worked on; "":
 	// the system's for temporary files.
@@ -118,8 +113,8 @@ func (c *Closer) channel(ctx context.Context, owner evcs.TenantID, name string) 
 		return nil, nil, evcs.With(payment.ErrNotConfigured, map[string]any{"channel": name})
 	}
 	for i := range accounts {
-		if accounts[i].Secrets, err = c.cfg.Sealer.Open(accounts[i].Sealed); err != nil {
-			return nil, nil, fmt.Errorf("open the secrets of merchant %d: %w", accounts[i].ID, err)
+		if err := accounts[i].Unseal(c.cfg.Sealer, c.now()); err != nil {
+			return nil, nil, err
 		}
 	}
 	return ch, accounts, nil

@@ -95,7 +95,7 @@ func (c *Closer) effect(ctx context.Context, a *evcs.Actor, d *recon.Difference)
 		return fmt.Sprintf("payment %s is %s", d.TradeNo, d.LocalStatus), nil
 	case recon.Refund:
 		r, err := c.cfg.Cashier.Refund(ctx, a, cashier.RefundRequest{
-			Payment: d.Payment, Reason: d.Resolution.Reason, Key: "difference-" + number(d.ID),
+			Payment: d.Payment, Reason: d.Resolution.Reason, Key: "difference-" + number(d.ID), Agreed: true,
 		})
 		return "refund " + r.RefundNo, err
 	case recon.Explain, recon.WriteOff:

@@ -25,6 +25,9 @@ const (
 	dueEvery = 2 * time.Second
 	// noticeEvery is how often the pretended bank sends its callbacks.
 	noticeEvery = 500 * time.Millisecond
+	// channelPace is the least time between two questions of the jobs to one
+	// account: 20 a second, far below what channels take.
+	channelPace = 50 * time.Millisecond
 )
 
 // wireMoney makes the till and its channels.
@@ -32,6 +35,7 @@ func (d *Daemon) wireMoney(p *parts) error {
 	channels := make(map[string]payment.Channel)
 	p.till = cashier.New(cashier.Config{
 		Clock: d.opt.Clock, Log: d.log(health.Payment, "cashier"), Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
+		Node: d.node(), Pace: channelPace,
 		Heard: func(channel string, v payment.Verdict) {
 			p.metrics.Add("evcs_callback_total", 1, channel, strings.ToLower(v.String()))
 		},
@@ -103,5 +107,5 @@ func (d *Daemon) moneyParts(p *parts) []httpapi.Part {
 	if p.bank != nil {
 		payments.Payer = payer{p.bank, p.till, d.opt.Clock}
 	}
-	return []httpapi.Part{payments, httpapi.Callbacks{Till: p.till}, httpapi.Ledger{Read: read.Ledger(), Orders: orders, Clock: d.opt.Clock}}
+	return []httpapi.Part{payments, httpapi.Merchants{Read: read.Payments(), Write: cashier.Accounts{Till: p.till}}, httpapi.Callbacks{Till: p.till}, httpapi.Ledger{Read: read.Ledger(), Orders: orders, Clock: d.opt.Clock}}
 }

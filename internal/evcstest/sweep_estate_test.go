@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,13 @@ import (
 	"github.com/evcs/evcs/internal/evcstest"
 	"github.com/evcs/evcs/internal/payment"
 )
+
+// merchantKeys are our key and the channel's, made once.
+var merchantKeys = sync.OnceValue(func() (k struct{ private, public string }) {
+	k.private, _ = evcstest.KeyPair()
+	_, k.public = evcstest.KeyPair()
+	return k
+})
 
 // estate is a tenant with one of everything.
 type estate struct {
@@ -81,6 +89,9 @@ func (e *estate) furnish(t *testing.T, d *evcstest.Daemon, platform evcstest.Cal
 	e.post(t, "/api/webhook", map[string]any{"name": e.mark, "url": "https://example.com/" + e.mark, "types": []string{"tenant.status"}}, "webhookId")
 	e.post(t, "/api/monitoring/notification-channel", map[string]any{"name": e.mark, "type": "WEBHOOK", "config": map[string]any{"url": "https://example.com/" + e.mark, "secret": "0123456789abcdef"}}, "channelId")
 	e.ids["channelIds"] = []any{e.ids["channelId"]}
+	e.post(t, "/api/payment/merchant", map[string]any{
+		"channel": "alipay", "name": e.mark, "appId": "APP-" + e.code, "privateKey": merchantKeys().private, "alipayPublicKey": merchantKeys().public,
+	}, "merchantId")
 	var metrics []struct{ Metric string }
 	e.boss.OK(t, http.MethodGet, "/api/monitoring/alert-rule/metrics", nil).Into(t, &metrics)
 	e.ids["metric"] = metrics[0].Metric

@@ -41,6 +41,9 @@ var notTheirs = map[string]string{
 	"*.pinIccid":                   "a text",
 	"*.appId":                      "the channel's",
 	"*.openId":                     "the channel's",
+	"*.sellerId":                   "the channel's",
+	"*.mchId":                      "the channel's",
+	"*.merchantSerialNo":           "the channel's",
 	"*.excludeId":                  "excludes from the caller's own",
 	"*.callbackToken":              "a secret of the merchant account, which is the credential",
 	"*.refreshToken":               "a credential",
@@ -173,6 +176,10 @@ func needed(x described, own *estate, at spot) given {
 		return body(map[string]any{"newPassword": "Another-password-7"})
 	case "moveTenant":
 		return given{{"path", "id"}: own.ids["childId"]}
+	case "createMerchant":
+		return body(map[string]any{"channel": "alipay", "name": fresh(), "appId": fresh(), "privateKey": merchantKeys().private, "alipayPublicKey": merchantKeys().public})
+	case "rejectRefund":
+		return body(map[string]any{"reason": "r"})
 	case "resolveDifference":
 		return body(map[string]any{"action": "WRITE_OFF", "reason": "r"})
 	}

@@ -39,6 +39,7 @@ func everything() *Server {
 		Commands{},
 		Debug{},
 		Payments{},
+		Merchants{},
 		Callbacks{},
 		Ledger{},
 		Recon{},

@@ -58,8 +58,13 @@ type refundFilter struct {
 	OrderID      Opt[evcs.OrderID] `query:"orderId" minimum:"1"`
 	TradeNo      string            `query:"tradeNo" maxLength:"64" doc:"Exact"`
 	RefundStatus []int             `query:"refundStatus" maxItems:"3" minimum:"1" maximum:"3"`
+	Approval     []string          `query:"approval" maxItems:"3" enum:"PENDING,APPROVED,REJECTED"`
 	StartTime    Opt[api.Time]     `query:"startTime"`
 	EndTime      Opt[api.Time]     `query:"endTime"`
+}
+
+type refundPath struct {
+	RefundNo string `path:"refundNo" minLength:"1" maxLength:"64"`
 }
 
 type tradePath struct {
@@ -82,6 +87,17 @@ func (p Payments) register(s *Server) {
 		evcs.CodeOrderTransition)
 	refund.Said, refund.ReplayForever = created, true
 	register(s, refund, p.refund)
+	decide := func(id, verb, summary, description string, errors ...evcs.Code) operation {
+		o := op(id, "refund/{refundNo}/"+verb, "payment:refund", summary, append(errors, evcs.CodeRefundNotFound, evcs.CodePaymentState, evcs.CodeCheckerRequired)...)
+		o.Description = description
+		return o
+	}
+	register(s, decide("approveRefund", "approve", "Agree to a refund that waits for a second person",
+		"A refund that, with all that went back of its payment before, is more than the tenant's setting refundApprovalAbove stays PROCESSING with approval PENDING, its amount reserved, until another user than its maker "+
+			"decides. Approved it goes to the channel, and the answer is that of the refund; approving again asks the channel again.",
+		evcs.CodePaymentFailed, evcs.CodePaymentTimeout), p.approve)
+	register(s, decide("rejectRefund", "reject", "Refuse a refund that waits for a second person",
+		"The refund ends as FAILED with failureCode REJECTED; payment and order are as before. Its maker cannot do it."), p.reject)
 	register(s, op("closePayment", "{tradeNo}/close", "payment:create", "Close a payment that nobody paid",
 		evcs.CodePaymentNotFound, evcs.CodePaymentState, evcs.CodePaymentTimeout), p.close)
 	register(s, op("paySandbox", "sandbox/{tradeNo}/pay", "payment:create", "Be the payer of a sandbox payment",
@@ -125,7 +141,7 @@ func (p Payments) refunds(ctx context.Context, a *evcs.Actor, in *refundFilter, 
 	if err != nil {
 		return evcs.Page[api.Refund]{}, err
 	}
-	w := payment.RefundFilter{Order: in.OrderID.Or(0), TradeNo: in.TradeNo, Statuses: in.RefundStatus}
+	w := payment.RefundFilter{Order: in.OrderID.Or(0), TradeNo: in.TradeNo, Statuses: in.RefundStatus, Approvals: in.Approval}
 	w.From, w.To = span(a, in.StartTime, in.EndTime)
 	found, err := p.Read.RefundPage(ctx, scope, w, page)
 	return pageOf(found, refundJSON), err
@@ -170,10 +186,7 @@ func (p Payments) query(ctx context.Context, a *evcs.Actor, in *struct {
 	return &api.QueriedPayment{Payment: paymentJSON(x), ChannelChecked: checked}, nil
 }
 
-func (p Payments) getRefund(ctx context.Context, a *evcs.Actor, in *struct {
-	RefundNo string `path:"refundNo" minLength:"1" maxLength:"64"`
-},
-) (*api.Refund, error) {
+func (p Payments) getRefund(ctx context.Context, a *evcs.Actor, in *refundPath) (*api.Refund, error) {
 	r, err := p.Till.QueryRefund(ctx, a, in.RefundNo)
 	if err != nil {
 		return nil, err
@@ -190,6 +203,9 @@ func (p Payments) create(ctx context.Context, a *evcs.Actor, in *struct{ Body ap
 	description := orZero(b.Description)
 	if strings.ContainsAny(description, ",\t`") {
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "description", Message: "must not hold a comma, tab or backtick"})
+	}
+	if b.PaymentMethod == string(payment.MethodWechatJSAPI) && orZero(orZero(b.WechatOptions).OpenID) == "" {
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "wechatOptions.openId", Message: "is required"})
 	}
 	q := cashier.CreateRequest{
 		Order: evcs.OrderID(b.OrderID), Amount: evcs.Money(b.Amount), Method: payment.Method(b.PaymentMethod), UserRef: orZero(b.UserID), Key: key,
@@ -238,6 +254,30 @@ func (p Payments) refund(ctx context.Context, a *evcs.Actor, in *struct{ Body ap
 		Payment: evcs.PaymentID(orZero(b.PaymentID)), TradeNo: orZero(b.TradeNo), Order: evcs.OrderID(orZero(b.OrderID)),
 		Amount: evcs.Money(b.RefundAmount), Reason: b.RefundReason, Key: key,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return api.Ptr(refundJSON(r)), nil
+}
+
+func (p Payments) approve(ctx context.Context, a *evcs.Actor, in *struct {
+	refundPath
+	Body *api.ApproveRefund
+},
+) (*api.Refund, error) {
+	r, err := cashier.Review{Till: p.Till}.Approve(ctx, a, in.RefundNo, orZero(orZero(in.Body).Note))
+	if err != nil {
+		return nil, err
+	}
+	return api.Ptr(refundJSON(r)), nil
+}
+
+func (p Payments) reject(ctx context.Context, a *evcs.Actor, in *struct {
+	refundPath
+	Body api.RejectRefund
+},
+) (*api.Refund, error) {
+	r, err := cashier.Review{Till: p.Till}.Reject(ctx, a, in.RefundNo, in.Body.Reason)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ func refundJSON(r payment.Refund) api.Refund {
 		RefundID: int64(r.ID), RefundNo: r.RefundNo, PaymentID: int64(r.Payment), TradeNo: r.TradeNo, OrderID: int64(r.Order), RefundAmount: api.Money(r.Amount),
 		RefundStatus: int(r.Status), StatusName: r.Status.String(), RefundReason: r.Reason, ChannelRefundNo: textOrNil(r.ChannelRefundNo),
 		Automatic: textOrNil(r.Automatic), FailureCode: textOrNil(r.FailureCode), FailureMessage: textOrNil(r.FailureMessage),
-		RequestedBy: textOrNil(r.RequestedBy), CreateTime: api.At(r.CreatedAt), SuccessTime: api.AtOrNil(r.SuccessAt),
+		RequestedBy: textOrNil(r.RequestedBy), Approval: textOrNil(string(r.Approval)), DecidedBy: textOrNil(r.DecidedBy), DecidedTime: api.AtOrNil(r.DecidedAt),
+		DecisionNote: textOrNil(r.DecisionNote), CreateTime: api.At(r.CreatedAt), SuccessTime: api.AtOrNil(r.SuccessAt),
 	}
 }

@@ -352,7 +352,8 @@ func settingsJSON(s tenant.Settings, version int64) *api.Settings {
 	return &api.Settings{
 		TimeZone: s.TimeZone, Locale: s.Locale, AutoToPay: s.AutoToPay, SettleFromEstimate: s.SettleFromEstimate,
 		BlockUnpaidUsers: s.BlockUnpaidUsers, SandboxPayments: s.SandboxPayments, PaymentTimeoutMinutes: s.PaymentTimeoutMinutes,
-		IDTagPolicy: s.IDTagPolicy, MeterRetentionDays: s.MeterRetentionDays, MessageRetentionDays: s.MessageRetentionDays,
+		RefundApprovalAbove: (*api.Money)(s.RefundApprovalAbove),
+		IDTagPolicy:         s.IDTagPolicy, MeterRetentionDays: s.MeterRetentionDays, MessageRetentionDays: s.MessageRetentionDays,
 		AuditRetentionDays: s.AuditRetentionDays, Version: version,
 	}
 }
@@ -371,6 +372,9 @@ func (p Tenants) updateSettings(ctx context.Context, a *evcs.Actor, in *struct {
 		b.BlockUnpaidUsers.Into(&o.BlockUnpaidUsers)
 		b.SandboxPayments.Into(&o.SandboxPayments)
 		b.PaymentTimeoutMinutes.Into(&o.PaymentTimeoutMinutes)
+		if b.RefundApprovalAbove.Set {
+			o.RefundApprovalAbove = (*evcs.Money)(b.RefundApprovalAbove.Ptr())
+		}
 		b.IDTagPolicy.Into(&o.IDTagPolicy)
 		b.MeterRetentionDays.Into(&o.MeterRetentionDays)
 		b.MessageRetentionDays.Into(&o.MessageRetentionDays)

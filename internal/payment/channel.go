@@ -30,6 +30,7 @@ type Merchant struct {
 	FeeRate       evcs.UnitPrice
 	CreatedAt     time.Time
 	UpdatedAt     time.Time
+	DeletedAt     time.Time
 	Version       int64
 	// Secrets are the opened secrets; they are in memory only.
 	Secrets []byte
@@ -71,7 +72,8 @@ type Channel interface {
 	// nothing, "" when it says nothing.
 	Account(n Notice) string
 	// Verify checks the signature over the raw bytes with the account's key and
-	// reads the notification.
+	// reads the notification. What does not verify is ErrSignature; a signature
+	// that the channel spoilt on purpose, to see that it is refused, is ErrProbe.
 	Verify(ctx context.Context, m Merchant, n Notice) (Notification, error)
 	// Reply is the channel's own way to be answered.
 	Reply(v Verdict) Reply
@@ -82,6 +84,21 @@ type Channel interface {
 	// footer. An error is a failure of reading or of row; what is wrong with the
 	// statement is listed in the summary.
 	Read(ctx context.Context, m Merchant, day string, r io.Reader, row func(Row) error) (Summary, error)
+}
+
+// Checker is a Channel that can try an account out: a question that is signed
+// with the account's key and whose answer is signed by the channel.
+type Checker interface {
+	// Check tries what only the channel can tell. A check that fails is told; the
+	// error says that nobody answered (ErrUnknownOutcome).
+	Check(ctx context.Context, m Merchant) ([]Check, error)
+}
+
+// Check is one thing that was tried of an account.
+type Check struct {
+	Name    string // KEYS_PARSE, KEYS_DIFFER, CHANNEL_ANSWERS, …
+	OK      bool
+	Message evcs.Detail // says nothing of a secret
 }
 
 // CreateRequest describes a trade to a channel.
@@ -153,6 +170,10 @@ type Notification struct {
 	RefundNo string // of a refund event
 	// Account is the merchant the message names, "" when it names none.
 	Account string
+	// Foreign is what a rightly signed message names that is not the account's
+	// own: "merchant", "application" or "currency"; "" when all of it is. Verify
+	// tells it and does not refuse: the message is kept and rejected.
+	Foreign string
 	Trade   Trade
 	Refund  RefundAnswer
 	// AskRefund says that the message only hints at a refund's end: the channel

@@ -18,8 +18,9 @@ type Filter struct {
 
 // RefundFilter narrows a list of refunds; zero fields keep all.
 type RefundFilter struct {
-	Order    evcs.OrderID
-	TradeNo  string // exact
-	Statuses []int
-	From, To int64 // creation
+	Order     evcs.OrderID
+	TradeNo   string // exact
+	Statuses  []int
+	Approvals []string
+	From, To  int64 // creation
 }

@@ -142,9 +142,13 @@ var (
 	ErrUnknownOutcome = evcs.NewError(evcs.CodePaymentTimeout, "the channel's outcome is not known")
 	ErrNotConfigured  = evcs.NewError(evcs.CodeChannelNotConfigured, "the tenant has no account at the channel")
 	ErrSignature      = evcs.NewError(evcs.CodeBadSignature, "the callback's signature does not verify")
+	ErrProbe          = evcs.NewError(evcs.CodeBadSignature, "the channel tries whether a bad signature is refused")
 	ErrRefundNotFound = evcs.NewError(evcs.CodeRefundNotFound, "no such refund")
 	ErrNotReady       = evcs.NewError(evcs.CodeStatementNotReady, "the channel has no statement for the day yet")
 	ErrNoMerchant     = evcs.NewError(evcs.CodeMerchantNotFound, "no such merchant account")
+	ErrMerchantExists = evcs.NewError(evcs.CodeMerchantExists, "the channel already has an enabled merchant account")
+	ErrMerchantInUse  = evcs.NewError(evcs.CodePaymentState, "the merchant account has payments or refunds that are not final")
+	ErrChecker        = evcs.NewError(evcs.CodeCheckerRequired, "who asked for the refund cannot decide about it")
 )
 
 func (p *Payment) refuse() error {

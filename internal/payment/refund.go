@@ -29,6 +29,17 @@ func (s RefundStatus) String() string {
 	return "UNKNOWN"
 }
 
+// Approval is where a refund stands that a second person must agree to; the
+// zero value needs nobody.
+type Approval string
+
+// The steps of an approval; the last two are final.
+const (
+	ApprovalPending  Approval = "PENDING"
+	ApprovalGiven    Approval = "APPROVED"
+	ApprovalRejected Approval = "REJECTED"
+)
+
 // Why the daemon refunds by itself.
 const (
 	AutomaticDuplicate = "DUPLICATE_PAYMENT"
@@ -52,7 +63,12 @@ type Refund struct {
 	FailureCode     string
 	FailureMessage  string
 	RequestedBy     string
+	RequestedUser   evcs.UserID // who must not approve it; 0: nobody in person
 	RequestKey      string
+	Approval        Approval
+	DecidedBy       string
+	DecidedAt       time.Time
+	DecisionNote    string
 	AcceptedAt      time.Time // the channel's acceptance
 	SuccessAt       time.Time
 	NextQueryAt     time.Time
@@ -86,6 +102,36 @@ func (r *Refund) Postpone(now time.Time) {
 // Stuck reports whether the payer has waited too long for the money.
 func (r *Refund) Stuck(now time.Time) bool {
 	return r.Status == RefundProcessing && now.Sub(r.CreatedAt) >= refundLate
+}
+
+// waitReminder is how often somebody is told of a refund that waits for a
+// second person.
+const waitReminder = 24 * time.Hour
+
+// Await makes the refund wait for a second person.
+func (r *Refund) Await(now time.Time) {
+	r.Approval, r.NextQueryAt = ApprovalPending, now.Add(waitReminder)
+}
+
+// Waiting reports whether a second person must decide before the channel is
+// asked.
+func (r *Refund) Waiting() bool { return r.Approval == ApprovalPending }
+
+// Decide takes a second person's word. Who asked for the refund cannot give it
+// (4016); one that does not wait, or was decided otherwise, refuses (4007). The
+// same word again is no news.
+func (r *Refund) Decide(by *evcs.Actor, word Approval, note string, now time.Time) (news bool, err error) {
+	switch {
+	case r.Approval == word && word != "":
+		return false, nil
+	case !r.Waiting() || r.Status != RefundProcessing:
+		return false, evcs.With(ErrState, map[string]any{"tradeNo": r.TradeNo, "currentStatus": int(r.Status), "refundNo": r.RefundNo})
+	case by.User == 0 || by.User == r.RequestedUser:
+		return false, evcs.With(ErrChecker, map[string]any{"maker": r.RequestedUser})
+	}
+	r.Approval, r.DecidedBy, r.DecidedAt, r.DecisionNote = word, by.Name, now, note
+	r.UpdatedAt, r.NextQueryAt = now, now
+	return true, nil
 }
 
 // Done takes the channel's word that the money went back. It reports whether

@@ -12,7 +12,9 @@ import (
 // Insert methods fill in the id; an insert that meets a unique index is stale.
 type Store interface {
 	Books
-	Desk
+	Accounts
+	Inbox
+	Work
 	Requests
 }
 
@@ -56,25 +58,54 @@ type Books interface {
 	Note(ctx context.Context, scope evcs.Scope, e Event) error
 }
 
-// Desk is what surrounds the books: accounts, callbacks, due work. The methods
-// without a scope serve callbacks and jobs, which belong to no tenant yet.
-type Desk interface {
+// Accounts are the merchant accounts. A deleted one is not found. The methods
+// without a scope serve callbacks, which belong to no tenant yet.
+type Accounts interface {
 	Merchant(ctx context.Context, scope evcs.Scope, id MerchantID) (Merchant, error)
 	// EnabledMerchant is the account for new payments; ErrNotConfigured.
 	EnabledMerchant(ctx context.Context, scope evcs.Scope, channel string) (Merchant, error)
 	MerchantByToken(ctx context.Context, channel, token string) (Merchant, error)
+	// MerchantsByHint are up to n accounts that a notification may be about.
+	MerchantsByHint(ctx context.Context, channel, hint string, n int) ([]Merchant, error)
+	// InsertMerchant and UpdateMerchant write the account's hints too.
 	InsertMerchant(ctx context.Context, scope evcs.Scope, m *Merchant) error
 	UpdateMerchant(ctx context.Context, scope evcs.Scope, m *Merchant) error
+	CountMerchants(ctx context.Context, scope evcs.Scope, channel string) (int, error)
+	// MerchantUse tells how many payments of an account may still change by
+	// themselves, and whether it ever had one.
+	MerchantUse(ctx context.Context, scope evcs.Scope, id MerchantID) (unfinished int64, used bool, err error)
+}
+
+// Inbox keeps what channels notify.
+type Inbox interface {
 	// Keep stores a callback once per event id and account and reports whether
 	// it was new; when it was not, it fills in the outcome it had.
 	Keep(ctx context.Context, scope evcs.Scope, c *Callback) (bool, error)
 	// Settle records what became of a kept callback.
 	Settle(ctx context.Context, scope evcs.Scope, c Callback) error
-	// ClaimPayments takes up to n payments whose query is due and puts their
-	// next query at until, so that no other node takes them.
-	ClaimPayments(ctx context.Context, now, until time.Time, n int) ([]Payment, error)
+	// Unverified counts the kept callbacks of an account that did not verify.
+	Unverified(ctx context.Context, scope evcs.Scope, m MerchantID, since time.Time) (int, error)
+}
+
+// Claim is by whom, when and until when due work is taken.
+type Claim struct {
+	Node       string // "" for a program that is alone
+	Now, Until time.Time
+	Most       int
+}
+
+// Work is what is due, whosever it is. A claimed row is due again at
+// Claim.Until unless it was written before.
+type Work interface {
+	// ClaimPayments takes payments whose query is due, so that no other node does.
+	ClaimPayments(ctx context.Context, c Claim) ([]Payment, error)
 	// ClaimRefunds does the same for refunds.
-	ClaimRefunds(ctx context.Context, now, until time.Time, n int) ([]Refund, error)
+	ClaimRefunds(ctx context.Context, c Claim) ([]Refund, error)
+	// Free makes due at once what other nodes claimed that were not heard since
+	// a moment.
+	Free(ctx context.Context, c Claim, heard time.Time) (int64, error)
+	// FreeOwn makes due at once what this node claimed, in an earlier life.
+	FreeOwn(ctx context.Context, c Claim) (int64, error)
 }
 
 // Callback is a notification in the inbox: raw, once per event.

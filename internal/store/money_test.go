@@ -174,7 +174,7 @@ func claimDue(t *testing.T, db *store.DB, id evcs.PaymentID) {
 	for i, want := range []int{0, 1, 0} {
 		now := day.Add(time.Duration(i) * 5 * time.Second)
 		within(t, db, func(ctx context.Context, tx *store.Tx) error {
-			list, err := tx.Payments().ClaimPayments(ctx, now, now.Add(time.Minute), 10)
+			list, err := tx.Payments().ClaimPayments(ctx, payment.Claim{Now: now, Until: now.Add(time.Minute), Most: 10})
 			if len(list) != want || want == 1 && list[0].ID != id {
 				t.Errorf("claim %d: %v", i, list)
 			}
@@ -186,7 +186,7 @@ func claimDue(t *testing.T, db *store.DB, id evcs.PaymentID) {
 func refundLife(t *testing.T, db *store.DB) {
 	t.Helper()
 	within(t, db, func(ctx context.Context, tx *store.Tx) error {
-		list, err := tx.Payments().ClaimRefunds(ctx, day, day.Add(time.Minute), 10)
+		list, err := tx.Payments().ClaimRefunds(ctx, payment.Claim{Now: day, Until: day.Add(time.Minute), Most: 10})
 		if err != nil || len(list) != 1 {
 			t.Errorf("claim refunds: %v %v", list, err)
 			return err

@@ -68,6 +68,7 @@ func (b PaymentBooks) RefundPage(ctx context.Context, scope evcs.Scope, w paymen
 	}
 	f.exact("trade_no", w.TradeNo)
 	among(&f, "status", w.Statuses)
+	among(&f, "approval", w.Approvals)
 	f.within("created_at", w.From, w.To)
 	return page(ctx, b.q, refundListing, f, r)
 }

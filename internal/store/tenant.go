@@ -59,17 +59,18 @@ func scanTenant(r row, more ...any) (tenant.Tenant, error) {
 
 // settingsRow is tenant.Overrides as it is stored.
 type settingsRow struct {
-	TimeZone              *string `json:"timeZone,omitempty"`
-	Locale                *string `json:"locale,omitempty"`
-	AutoToPay             *bool   `json:"autoToPay,omitempty"`
-	SettleFromEstimate    *bool   `json:"settleFromEstimate,omitempty"`
-	BlockUnpaidUsers      *bool   `json:"blockUnpaidUsers,omitempty"`
-	SandboxPayments       *bool   `json:"sandboxPayments,omitempty"`
-	PaymentTimeoutMinutes *int    `json:"paymentTimeoutMinutes,omitempty"`
-	IDTagPolicy           *string `json:"idTagPolicy,omitempty"`
-	MeterRetentionDays    *int    `json:"meterRetentionDays,omitempty"`
-	MessageRetentionDays  *int    `json:"messageRetentionDays,omitempty"`
-	AuditRetentionDays    *int    `json:"auditRetentionDays,omitempty"`
+	TimeZone              *string     `json:"timeZone,omitempty"`
+	Locale                *string     `json:"locale,omitempty"`
+	AutoToPay             *bool       `json:"autoToPay,omitempty"`
+	SettleFromEstimate    *bool       `json:"settleFromEstimate,omitempty"`
+	BlockUnpaidUsers      *bool       `json:"blockUnpaidUsers,omitempty"`
+	SandboxPayments       *bool       `json:"sandboxPayments,omitempty"`
+	PaymentTimeoutMinutes *int        `json:"paymentTimeoutMinutes,omitempty"`
+	RefundApprovalAbove   *evcs.Money `json:"refundApprovalAbove,omitempty"`
+	IDTagPolicy           *string     `json:"idTagPolicy,omitempty"`
+	MeterRetentionDays    *int        `json:"meterRetentionDays,omitempty"`
+	MessageRetentionDays  *int        `json:"messageRetentionDays,omitempty"`
+	AuditRetentionDays    *int        `json:"auditRetentionDays,omitempty"`
 }
 
 func noTenant(id evcs.TenantID) error {

@@ -17,6 +17,7 @@ type Overrides struct {
 	BlockUnpaidUsers      *bool
 	SandboxPayments       *bool // never inherited
 	PaymentTimeoutMinutes *int
+	RefundApprovalAbove   *evcs.Money // a refund above it needs a second person
 	IDTagPolicy           *string
 	MeterRetentionDays    *int
 	MessageRetentionDays  *int
@@ -32,6 +33,7 @@ type Settings struct {
 	BlockUnpaidUsers      bool
 	SandboxPayments       bool
 	PaymentTimeoutMinutes int
+	RefundApprovalAbove   *evcs.Money // nil: every refund needs one person
 	IDTagPolicy           string
 	MeterRetentionDays    int
 	MessageRetentionDays  int
@@ -66,6 +68,9 @@ func (c Chain) Settings() Settings {
 		take(&s.SettleFromEstimate, o.SettleFromEstimate)
 		take(&s.BlockUnpaidUsers, o.BlockUnpaidUsers)
 		take(&s.PaymentTimeoutMinutes, o.PaymentTimeoutMinutes)
+		if o.RefundApprovalAbove != nil {
+			s.RefundApprovalAbove = o.RefundApprovalAbove
+		}
 		take(&s.IDTagPolicy, o.IDTagPolicy)
 		take(&s.MeterRetentionDays, o.MeterRetentionDays)
 		take(&s.MessageRetentionDays, o.MessageRetentionDays)
@@ -118,6 +123,7 @@ func (o *Overrides) check() []evcs.FieldFault {
 	fault(o.Locale != nil && *o.Locale != "zh-CN" && *o.Locale != "en", "locale", "must be zh-CN or en")
 	fault(o.IDTagPolicy != nil && *o.IDTagPolicy != KnownOnly && *o.IDTagPolicy != AcceptAll, "idTagPolicy", "must be KNOWN_ONLY or ACCEPT_ALL")
 	fault(!within(o.PaymentTimeoutMinutes, maxTimeoutMinutes), "paymentTimeoutMinutes", "must be 1 to 1440")
+	fault(o.RefundApprovalAbove != nil && *o.RefundApprovalAbove < 0, "refundApprovalAbove", "is negative")
 	fault(!within(o.MeterRetentionDays, maxRetentionDays), "meterRetentionDays", "must be 1 to 36500")
 	fault(!within(o.MessageRetentionDays, maxRetentionDays), "messageRetentionDays", "must be 1 to 36500")
 	fault(!within(o.AuditRetentionDays, maxRetentionDays), "auditRetentionDays", "must be 1 to 36500")
@@ -176,9 +182,17 @@ func settingsDiff(before, after Settings) map[string]any {
 	Differ(d, "blockUnpaidUsers", before.BlockUnpaidUsers, after.BlockUnpaidUsers)
 	Differ(d, "sandboxPayments", before.SandboxPayments, after.SandboxPayments)
 	Differ(d, "paymentTimeoutMinutes", before.PaymentTimeoutMinutes, after.PaymentTimeoutMinutes)
+	Differ(d, "refundApprovalAbove", limitText(before.RefundApprovalAbove), limitText(after.RefundApprovalAbove))
 	Differ(d, "idTagPolicy", before.IDTagPolicy, after.IDTagPolicy)
 	Differ(d, "meterRetentionDays", before.MeterRetentionDays, after.MeterRetentionDays)
 	Differ(d, "messageRetentionDays", before.MessageRetentionDays, after.MessageRetentionDays)
 	Differ(d, "auditRetentionDays", before.AuditRetentionDays, after.AuditRetentionDays)
 	return d
+}
+
+func limitText(m *evcs.Money) string {
+	if m == nil {
+		return ""
+	}
+	return m.String()
 }

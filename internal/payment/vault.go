@@ -1,0 +1,249 @@
+package payment
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/evcs/evcs/internal/evcs"
+)
+
+// Sealer keeps the secrets of merchant accounts; auth.Sealer is one. What is
+// sealed about one thing cannot be opened as another.
+type Sealer interface {
+	Open(sealed string) ([]byte, error)
+	SealFor(about string, plain []byte) (string, error)
+	OpenFor(about, sealed string) ([]byte, error)
+}
+
+// The names of secrets. A verification key of WeChat is kept as
+// "platformKeys/" and its serial, a replaced one of Alipay as
+// "alipayPublicKey/" and a number.
+const (
+	SecretPrivateKey = "privateKey"
+	SecretAPIV3Key   = "apiV3Key"
+	SecretAlipayKey  = "alipayPublicKey"
+	SecretPlatform   = "platformKeys"
+)
+
+// KeyOverlap is how long a replaced verification key of Alipay, which has no
+// serial to choose it by, still verifies: notifications are repeated for a day.
+const KeyOverlap = 7 * 24 * time.Hour
+
+// vault is Merchant.Sealed of a real channel, as JSON: every secret is sealed
+// by itself. Whoever can write rows can neither move a secret to another
+// account or field nor put in one of his own.
+type vault map[string]sealedField
+
+type sealedField struct {
+	// Version counts the values that the field has had.
+	Version     int64     `json:"version"`
+	Sealed      string    `json:"sealed"`
+	Fingerprint string    `json:"fingerprint"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+	ExpireAt    time.Time `json:"expireAt,omitzero"`  // of a certificate
+	RetiredAt   time.Time `json:"retiredAt,omitzero"` // replaced, still verifies
+}
+
+// about is what a secret is sealed to: tenant, account, field and version. The
+// account is named by its callback token, which it has before it has a number
+// and never loses.
+func (m *Merchant) about(field string, version int64) string {
+	return "merchant|" + strconv.FormatInt(int64(m.Tenant), 10) + "|" + m.Channel + "|" + m.CallbackToken + "|" + field + "|" + strconv.FormatInt(version, 10)
+}
+
+func (m *Merchant) vault() (vault, error) {
+	v := make(vault)
+	if m.Sealed == "" {
+		return v, nil
+	}
+	if json.Unmarshal([]byte(m.Sealed), &v) != nil {
+		return nil, fmt.Errorf("the sealed secrets of merchant account %d cannot be read", m.ID)
+	}
+	return v, nil
+}
+
+// put seals a secret into the vault.
+func (m *Merchant) put(v vault, s Sealer, field, value, fingerprint string, expires, now time.Time) error {
+	f := sealedField{Version: v[field].Version + 1, Fingerprint: fingerprint, UpdatedAt: now, ExpireAt: expires}
+	sealed, err := s.SealFor(m.about(field, f.Version), []byte(value))
+	if err != nil {
+		return fmt.Errorf("seal a secret of a merchant account: %w", err)
+	}
+	f.Sealed = sealed
+	v[field] = f
+	return nil
+}
+
+func (m *Merchant) get(v vault, s Sealer, field string) (string, error) {
+	f := v[field]
+	plain, err := s.OpenFor(m.about(field, f.Version), f.Sealed)
+	if err != nil {
+		return "", fmt.Errorf("open %s of merchant account %d: %w", field, m.ID, err)
+	}
+	return string(plain), nil
+}
+
+// Unseal opens the secrets into m.Secrets: the JSON of Secrets, or for the
+// sandbox its key. now decides which replaced keys still verify.
+func (m *Merchant) Unseal(s Sealer, now time.Time) error {
+	if !strings.HasPrefix(m.Sealed, "{") {
+		plain, err := s.Open(m.Sealed)
+		if err != nil {
+			return fmt.Errorf("open the secrets of merchant account %d: %w", m.ID, err)
+		}
+		m.Secrets = plain
+		return nil
+	}
+	v, err := m.vault()
+	if err != nil {
+		return err
+	}
+	opened, err := m.open(v, s, now)
+	if err != nil {
+		return err
+	}
+	m.Secrets, err = json.Marshal(opened)
+	return err
+}
+
+func (m *Merchant) open(v vault, s Sealer, now time.Time) (opened Secrets, err error) {
+	for field, f := range v {
+		name, serial, _ := strings.Cut(field, "/")
+		if !f.RetiredAt.IsZero() && now.Sub(f.RetiredAt) > KeyOverlap {
+			continue
+		}
+		plain, err := m.get(v, s, field)
+		if err != nil {
+			return opened, err
+		}
+		switch name {
+		case SecretPrivateKey:
+			opened.PrivateKey = plain
+		case SecretAPIV3Key:
+			opened.APIV3Key = plain
+		case SecretAlipayKey:
+			opened.PlatformKeys = append(opened.PlatformKeys, PlatformKey{PublicKey: plain, AddedAt: f.UpdatedAt})
+		case SecretPlatform:
+			opened.PlatformKeys = append(opened.PlatformKeys, PlatformKey{Serial: serial, PublicKey: plain, AddedAt: f.UpdatedAt})
+		}
+	}
+	slices.SortFunc(opened.PlatformKeys, func(a, b PlatformKey) int {
+		if c := b.AddedAt.Compare(a.AddedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Serial, b.Serial)
+	})
+	return opened, nil
+}
+
+// SecretNote is what may be read of a secret.
+type SecretNote struct {
+	Name        string
+	Fingerprint string
+	UpdatedAt   time.Time
+}
+
+// SecretNotes are what may be read of the account's secrets, by name; of the
+// sandbox there is nothing to read. Keys of WeChat are told one by one and
+// together.
+func (m *Merchant) SecretNotes() []SecretNote {
+	v, err := m.vault()
+	if err != nil {
+		return nil
+	}
+	var list []SecretNote
+	var all SecretNote
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		f := v[name]
+		list = append(list, SecretNote{name, f.Fingerprint, f.UpdatedAt})
+		if strings.HasPrefix(name, SecretPlatform+"/") {
+			all.Name, all.Fingerprint = SecretPlatform, all.Fingerprint+f.Fingerprint
+			if f.UpdatedAt.After(all.UpdatedAt) {
+				all.UpdatedAt = f.UpdatedAt
+			}
+		}
+	}
+	if all.Name != "" {
+		all.Fingerprint = printOf([]byte(all.Fingerprint))
+		list = append(list, all)
+	}
+	return list
+}
+
+// CertificateExpires is when the first of the channel's certificates ends; zero
+// when all verification keys are bare.
+func (m *Merchant) CertificateExpires() time.Time {
+	v, err := m.vault()
+	if err != nil {
+		return time.Time{}
+	}
+	var first time.Time
+	for _, f := range v {
+		if !f.ExpireAt.IsZero() && f.RetiredAt.IsZero() && (first.IsZero() || f.ExpireAt.Before(first)) {
+			first = f.ExpireAt
+		}
+	}
+	return first
+}
+
+// Hints are by what a notification on the bare path may point at the account:
+// the application of Alipay, the serials of WeChat's keys. They prove nothing.
+func (m *Merchant) Hints() []string {
+	switch m.Channel {
+	case ChannelAlipay:
+		a, err := m.Account()
+		if err != nil || a.AppID == "" {
+			return nil
+		}
+		return []string{a.AppID}
+	case ChannelWechat:
+		var serials []string
+		v, err := m.vault()
+		if err != nil {
+			return nil
+		}
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			if serial, ok := strings.CutPrefix(name, SecretPlatform+"/"); ok {
+				serials = append(serials, serial)
+			}
+		}
+		return serials
+	}
+	return nil
+}
+
+// Probe tries what of the account's keys can be told without the channel: they
+// open, parse, and the channel's are not our own.
+func (m *Merchant) Probe() []Check {
+	keys, err := m.Keys()
+	parse := Check{Name: "KEYS_PARSE", OK: true, Message: evcs.Detail{ZH: "密钥可以读取", EN: "the keys can be read"}}
+	differ := Check{Name: "KEYS_DIFFER", OK: true, Message: evcs.Detail{ZH: "渠道公钥与商户私钥不是同一对", EN: "the channel's keys are not the account's own"}}
+	if err == nil {
+		var own string
+		private, failed := ParsePrivateKey(keys.PrivateKey)
+		err = failed
+		if failed == nil {
+			own = printKey(&private.PublicKey)
+		}
+		for _, k := range keys.PlatformKeys {
+			public, _, failed := ParsePublicKey(k.PublicKey)
+			err = errors.Join(err, failed)
+			if failed == nil && printKey(public) == own {
+				differ.OK, differ.Message = false, evcs.Detail{ZH: "渠道公钥就是商户自己的公钥", EN: "a key of the channel is the account's own"}
+			}
+		}
+		if m.Channel == ChannelWechat && len(keys.APIV3Key) != apiV3KeyBytes {
+			err = errors.Join(err, errNotPrivate)
+		}
+	}
+	if err != nil {
+		parse.OK, parse.Message = false, evcs.Detail{ZH: "有密钥无法读取", EN: "a key cannot be read"}
+	}
+	return []Check{parse, differ}
+}
