@@ -113,7 +113,8 @@ func (m *Merchant) Unseal(s Sealer, now time.Time) error {
 }
 
 func (m *Merchant) open(v vault, s Sealer, now time.Time) (opened Secrets, err error) {
-	for field, f := range v {
+	for _, field := range slices.Sorted(maps.Keys(v)) {
+		f := v[field]
 		name, serial, _ := strings.Cut(field, "/")
 		if !f.RetiredAt.IsZero() && now.Sub(f.RetiredAt) > KeyOverlap {
 			continue
@@ -133,12 +134,7 @@ func (m *Merchant) open(v vault, s Sealer, now time.Time) (opened Secrets, err e
 			opened.PlatformKeys = append(opened.PlatformKeys, PlatformKey{Serial: serial, PublicKey: plain, AddedAt: f.UpdatedAt})
 		}
 	}
-	slices.SortFunc(opened.PlatformKeys, func(a, b PlatformKey) int {
-		if c := b.AddedAt.Compare(a.AddedAt); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Serial, b.Serial)
-	})
+	slices.SortStableFunc(opened.PlatformKeys, func(a, b PlatformKey) int { return b.AddedAt.Compare(a.AddedAt) })
 	return opened, nil
 }
 
