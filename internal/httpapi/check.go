@@ -118,11 +118,13 @@ func lastPart(err error) string {
 }
 
 // checkText trims a text and refuses control characters. Line breaks are for
-// remarks only, and a secret is left exactly as it is.
+// remarks only, and a secret or key is left exactly as it is.
 func (x *exchange) checkText(at, text string, trim bool) string {
 	name := strings.ToLower(at[strings.LastIndexByte(at, '.')+1:])
-	if strings.Contains(name, "password") || strings.Contains(name, "secret") || strings.Contains(name, "token") {
-		return text
+	for _, secret := range []string{"password", "secret", "token", "privatekey", "publickey", "apiv3key"} {
+		if strings.Contains(name, secret) {
+			return text
+		}
 	}
 	lines := strings.Contains(name, "remark") || strings.Contains(name, "note") || strings.Contains(name, "resolution")
 	for _, r := range text {
