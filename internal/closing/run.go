@@ -104,13 +104,19 @@ type run struct {
 
 // close gives the files of a run back.
 func (r *run) close() error {
+	return errors.Join(closeAll(r.sources), r.closeFunds(), r.dropJoin())
+}
+
+func (r *run) closeFunds() error { return closeAll(r.funds) }
+
+func closeAll(list []*source) error {
 	var errs []error
-	for _, s := range slices.Concat(r.sources, r.funds) {
+	for _, s := range list {
 		if s.file != nil {
 			errs = append(errs, s.file.Close())
 		}
 	}
-	return errors.Join(append(errs, r.dropJoin())...)
+	return errors.Join(errs...)
 }
 
 // dropJoin gives the matcher and the flows back.
@@ -354,19 +360,29 @@ func (c *Closer) collectFunds(ctx context.Context, r *run) (*trouble, error) {
 	if !ok {
 		return nil, nil //nolint:nilnil // no trouble, no error
 	}
-	for _, account := range r.accounts {
-		s, t, err := c.source(ctx, r, account, recon.KindFund, recon.KindFundFetched, channel.FetchFund)
+	for i, account := range r.accounts {
+		fetch := channel.FetchFund
+		if r.sources[i].kept != nil {
+			fetch = noFund // whoever hands one in hands the other in too
+		}
+		s, t, err := c.source(ctx, r, account, recon.KindFund, recon.KindFundFetched, fetch)
 		if err != nil {
 			return nil, err
 		}
 		if t != nil {
+			err := r.closeFunds()
+			r.funds = nil
 			c.cfg.Log.InfoContext(ctx, "there is no fund statement", slog.String("channel", r.Channel), slog.String("day", r.Day), slog.String("message", t.message))
-			return nil, nil //nolint:nilnil // the first leg goes on without
+			return nil, err
 		}
 		r.funds = append(r.funds, s)
 	}
 	r.fundSHA = combined(r.funds)
 	return nil, nil //nolint:nilnil // no trouble, no error
+}
+
+func noFund(context.Context, payment.Merchant, string) (payment.Statement, error) {
+	return payment.Statement{}, payment.ErrNotReady
 }
 
 // combined is the SHA-256 of one statement, or over those of several.
