@@ -32,12 +32,12 @@ var order = []step{
 	{strangers: true, names: "evcs api migrations judge"},
 	{strangers: true, names: "span bill"},
 	{names: nouns},
-	{names: "event device ocppj"},
+	{names: "event device ocppj outbound"},
 	{names: "charging cashier closing"},
 	{strangers: true, names: "store jobs ocpp16 ocpp201 ykc cloudcharge alipay wechatpay sandboxpay notify logstore host otlp httpapi config"},
 	{names: "daemon"},
 	{names: "client tui cli"},
-	{names: "chargersim/journal chargersim/wire"},
+	{names: "chargersim/journal chargersim/wire paygate"},
 	{strangers: true, names: "chargersim/ocpp16 chargersim/cloud"},
 	{names: "chargersim chargersim/simulate"},
 	{strangers: true, names: "store/storetest archtest"},
@@ -51,14 +51,15 @@ var order = []step{
 var only = map[string]string{
 	"device": "evcs", "event": "evcs", "ocppj": "evcs device",
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
-	"alipay": "evcs bill payment", "wechatpay": "evcs bill payment", "sandboxpay": "evcs bill payment", "notify": "evcs alarm event webhook",
+	"outbound": "evcs", "alipay": "evcs bill payment outbound", "wechatpay": "evcs bill payment outbound", "sandboxpay": "evcs bill payment",
+	"notify": "evcs alarm event webhook outbound",
 	"span": "evcs", "bill": "evcs", "otlp": "",
 	"host": "evcs health", "logstore": "evcs health",
-	"client": "api", "tui": "api client", "cli": "api client tui",
+	"paygate": "evcs", "client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",
 	"chargersim/cloud": "evcs chargersim/journal chargersim/wire",
 	"chargersim":       "evcs chargersim/journal chargersim/wire chargersim/ocpp16 chargersim/cloud", "chargersim/simulate": "evcs chargersim chargersim/journal",
-	"cmd/evcsd": "daemon", "cmd/evcsctl": "cli chargersim/simulate",
+	"cmd/evcsd": "daemon", "cmd/evcsctl": "cli chargersim/simulate paygate",
 }
 
 // knownTo narrows it from the other end: the only packages that may import one.

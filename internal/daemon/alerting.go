@@ -74,7 +74,7 @@ func (d *Daemon) wireAlerting(p *parts) error {
 	if err != nil {
 		return fmt.Errorf("outbound.allowCidr: %w", err)
 	}
-	sender := notify.NewSender(notify.Open(open), nil)
+	sender := notify.NewSender(open, nil)
 	crier := notify.Crier{Sender: sender}
 	if m := cfg.Mail; m.Host != "" {
 		crier.Mail = notify.NewMailer(notify.MailServer{

@@ -13,9 +13,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/evcs/evcs/internal/outbound"
 )
 
 const (
@@ -23,25 +24,18 @@ const (
 	mostAnswer = 64 << 10
 )
 
-// ErrAddress says that a receiver's name resolves to an address that may not
-// be reached.
-var ErrAddress = errors.New("the address lies in a private, local or reserved network")
-
 // Sender posts to receivers that tenants have named.
 type Sender struct {
 	client *http.Client
 }
 
-// Open are the networks that may be reached although they are private.
-type Open []netip.Prefix
-
 // NewSender makes a Sender. trust is nil for the machine's own authorities.
-func NewSender(open Open, trust *tls.Config) *Sender {
+func NewSender(open outbound.Open, trust *tls.Config) *Sender {
 	dialer := &net.Dialer{
 		Timeout: patience,
 		// Control runs after the name was resolved, for the very address that is
 		// dialled: a name that changes between check and use gains nothing.
-		Control: func(_, address string, _ syscall.RawConn) error { return open.allow(address) },
+		Control: func(_, address string, _ syscall.RawConn) error { return open.Allow(address) },
 	}
 	return &Sender{&http.Client{
 		Timeout: patience,
@@ -52,41 +46,6 @@ func NewSender(open Open, trust *tls.Config) *Sender {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-}
-
-// reserved are networks beyond what netip tells apart.
-var reserved = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"),
-	netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("64:ff9b::/96"),
-	netip.MustParsePrefix("64:ff9b:1::/48"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001::/23"),
-	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
-}
-
-// allow refuses an address that may not be reached.
-func (o Open) allow(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%w: %s", ErrAddress, address)
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return fmt.Errorf("%w: %s", ErrAddress, host)
-	}
-	ip = ip.Unmap().WithZone("")
-	for _, p := range o {
-		if p.Contains(ip) {
-			return nil
-		}
-	}
-	bad := !ip.IsGlobalUnicast() || ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified()
-	for _, p := range reserved {
-		bad = bad || p.Contains(ip)
-	}
-	if bad {
-		return fmt.Errorf("%w: %s", ErrAddress, ip)
-	}
-	return nil
 }
 
 // Post implements webhook.Courier: 2xx within ten seconds is taken, everything
@@ -127,8 +86,8 @@ func withoutURL(err error) error {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return errors.New("no answer within 10 s")
 	}
-	if errors.Is(err, ErrAddress) {
-		return ErrAddress
+	if errors.Is(err, outbound.ErrAddress) {
+		return outbound.ErrAddress
 	}
 	if inner := errors.Unwrap(err); inner != nil { // of url.Error
 		return inner

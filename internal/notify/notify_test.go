@@ -13,29 +13,11 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
+	"github.com/evcs/evcs/internal/outbound"
 	"github.com/evcs/evcs/internal/webhook"
 )
 
-func TestAddressesThatMayNotBeReached(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]bool{
-		"8.8.8.8:443": true, "[2606:4700::1111]:443": true,
-		"127.0.0.1:80": false, "10.0.0.1:80": false, "172.16.3.4:80": false, "192.168.1.1:80": false, "169.254.169.254:80": false,
-		"0.0.0.0:80": false, "100.64.0.1:80": false, "224.0.0.1:80": false, "255.255.255.255:80": false, "192.0.2.7:1": false, "198.18.0.1:80": false,
-		"[::1]:80": false, "[::]:80": false, "[fe80::1%eth0]:80": false, "[fc00::1]:80": false, "[::ffff:127.0.0.1]:80": false,
-		"[::ffff:10.1.2.3]:80": false, "[64:ff9b::7f00:1]:80": false, "[2002:7f00:1::]:80": false, "[ff02::1]:80": false, "nonsense": false,
-	} {
-		if err := Open(nil).allow(address); (err == nil) != want {
-			t.Errorf("%s: %v, want allowed %v", address, err, want)
-		}
-	}
-	open := Open{netip.MustParsePrefix("10.0.0.0/8")}
-	if open.allow("10.9.8.7:80") != nil || open.allow("192.168.1.1:80") == nil {
-		t.Error("the settings open their networks and no other")
-	}
-}
-
-var loopback = Open{netip.MustParsePrefix("127.0.0.0/8")}
+var loopback = outbound.Open{netip.MustParsePrefix("127.0.0.0/8")}
 
 func TestPostIsBounded(t *testing.T) {
 	t.Parallel()
@@ -63,11 +45,11 @@ func TestPostIsBounded(t *testing.T) {
 	if status, err := s.Post(t.Context(), server.URL+"/no", header, nil); err == nil || status != http.StatusInternalServerError {
 		t.Errorf("failure: %d %v", status, err)
 	}
-	if status, err := NewSender(nil, nil).Post(t.Context(), server.URL+"/ok", header, []byte("hello")); !errors.Is(err, ErrAddress) || status != 0 {
+	if status, err := NewSender(nil, nil).Post(t.Context(), server.URL+"/ok", header, []byte("hello")); !errors.Is(err, outbound.ErrAddress) || status != 0 {
 		t.Errorf("a private address by default: %d %v", status, err)
 	}
 	u, _ := url.Parse(server.URL)
-	if _, err := NewSender(nil, nil).Post(t.Context(), "http://localhost:"+u.Port()+"/ok", header, nil); !errors.Is(err, ErrAddress) {
+	if _, err := NewSender(nil, nil).Post(t.Context(), "http://localhost:"+u.Port()+"/ok", header, nil); !errors.Is(err, outbound.ErrAddress) {
 		t.Errorf("a name of a private address: %v", err)
 	}
 	server.Close()

@@ -19,6 +19,7 @@ import (
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/notify"
+	"github.com/evcs/evcs/internal/outbound"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/store/storetest"
 	"github.com/evcs/evcs/internal/tenant"
@@ -114,7 +115,7 @@ type bench struct {
 	boss     *evcs.Actor
 }
 
-var local = notify.Open{netip.MustParsePrefix("127.0.0.0/8")}
+var local = outbound.Open{netip.MustParsePrefix("127.0.0.0/8")}
 
 func body(e evcs.Event) ([]byte, error) {
 	return json.Marshal(map[string]any{"eventId": e.ID, "type": e.Type, "tenantId": e.Tenant})
