@@ -13,6 +13,7 @@ import (
 
 	"github.com/evcs/evcs/internal/chargersim/simulate"
 	"github.com/evcs/evcs/internal/cli"
+	"github.com/evcs/evcs/internal/paygate"
 )
 
 // Set by the release build with -ldflags -X.
@@ -26,7 +27,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Main(ctx, cli.Program{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now,
-		Version: describe(), Simulate: simulate.Command,
+		Version: describe(), Simulate: simulate.Command, Gateway: paygate.Command,
 	})
 	stop()
 	os.Exit(code)

@@ -20,6 +20,10 @@ import (
 // code.
 type Simulator func(ctx context.Context, args []string, out, errOut io.Writer) int
 
+// Gateway is `evcsctl gateway`: a payment gateway on this machine. It returns an
+// exit code.
+type Gateway func(ctx context.Context, args []string, out, errOut io.Writer, now func() time.Time) int
+
 // Program is what the outside world gives a run of evcsctl.
 type Program struct {
 	Args         []string // without the program's name
@@ -30,6 +34,7 @@ type Program struct {
 	Now          func() time.Time
 	Version      Version
 	Simulate     Simulator                       // nil: this build has none
+	Gateway      Gateway                         // nil: this build has none
 	ReadPassword func(io.Reader) ([]byte, error) // nil: the terminal's, without echo
 }
 

@@ -107,6 +107,7 @@ var spelled = map[string]string{
 	"evcsctl tenant settings":            "evcsctl tenant settings 1 --set sandboxPayments=true",
 	"evcsctl user set-roles":             "evcsctl user set-roles 7 OPERATOR VIEWER",
 	"evcsctl simulate":                   "evcsctl simulate --help",
+	"evcsctl gateway":                    "evcsctl gateway serve --dir gateway",
 	"evcsctl payment create":             "evcsctl payment create 318 --method SANDBOX --key pay-318-1",
 	"evcsctl reconcile statement upload": "evcsctl reconcile statement upload statement.csv --channel sandbox --date 2026-02-09",
 }

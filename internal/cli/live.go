@@ -176,3 +176,20 @@ func newSimulate(e *env) *cobra.Command {
 	c.DisableFlagParsing = true // the simulator has flags of its own
 	return c
 }
+
+// errNoGateway says that this build has no gateway.
+var errNoGateway = errors.New("this build has no payment gateway")
+
+func newGateway(e *env) *cobra.Command {
+	c := verb("gateway [flags]", "Run a payment gateway on this machine, without money; see evcsctl gateway --help", cobra.ArbitraryArgs, func(ctx context.Context, args []string) error {
+		if e.Gateway == nil {
+			return errNoGateway
+		}
+		if code := e.Gateway(ctx, args, e.Out, e.Err, e.Now); code != exitOK {
+			return &exitError{code, nil}
+		}
+		return nil
+	})
+	c.DisableFlagParsing = true // the gateway has flags of its own
+	return c
+}

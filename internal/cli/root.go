@@ -170,6 +170,7 @@ func parts() []part {
 			{"export", "Write a whole list as CSV, up to a million rows", newExport},
 			{"api", "Call any operation and write its data", newAPI},
 			{"simulate", "Run simulated chargers against a server; see evcsctl simulate --help", newSimulate},
+			{"gateway", "Run a payment gateway on this machine, without money; see evcsctl gateway --help", newGateway},
 			{"debug", "Messages of simulated chargers, where the server allows them", newDebugGroup},
 			{"version", "Show which build this is", newVersion},
 		}},
