@@ -53,7 +53,7 @@ var only = map[string]string{
 	"ocpp16": "evcs device ocppj", "ocpp201": "evcs device ocppj", "ykc": "evcs device", "cloudcharge": "evcs device",
 	"outbound": "evcs", "alipay": "evcs bill payment outbound", "wechatpay": "evcs bill payment outbound", "sandboxpay": "evcs bill payment",
 	"notify": "evcs alarm event webhook outbound",
-	"span": "evcs", "bill": "evcs", "otlp": "",
+	"span":   "evcs", "bill": "evcs", "otlp": "",
 	"host": "evcs health", "logstore": "evcs health",
 	"paygate": "evcs", "client": "api", "tui": "api client", "cli": "api client tui",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",

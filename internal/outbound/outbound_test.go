@@ -67,7 +67,10 @@ func TestTheGuard(t *testing.T) {
 			w.(http.Flusher).Flush()
 		}
 	})
-	h.HandleFunc("/mute", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	h.HandleFunc("/mute", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the server sees the caller go
+		<-r.Context().Done()
+	})
 	server := httptest.NewServer(h)
 	defer server.Close()
 	gateway, err := ParseGateway(server.URL)
