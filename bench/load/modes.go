@@ -142,8 +142,13 @@ func (o *options) storm(ctx context.Context, clock evcs.Clock) error {
 		return err
 	}
 	var last []*station
+	both := probe.CheckFiles(2*o.n) == nil // old and new connections at once
 	for round := range 3 {
 		began := probe.Monotonic()
+		if !both {
+			hangUp(last)
+			last = nil
+		}
 		cpu, err := probe.CPU(b.pid)
 		if err != nil {
 			return errors.Join(err, b.stop())
@@ -156,7 +161,7 @@ func (o *options) storm(ctx context.Context, clock evcs.Clock) error {
 		hangUp(last) // the old connections of the same ids: replaced, or dead
 		last = list
 		if err := errors.Join(err, o.line(map[string]any{
-			"server": b.name, "mode": "storm", "round": round + 1, "connections": len(list),
+			"server": b.name, "mode": "storm", "round": round + 1, "connections": len(list), "oldStillOpen": both && round > 0,
 			"seconds": (probe.Monotonic() - began).Seconds(), "serverCPUms": (used - cpu).Milliseconds(),
 		})); err != nil {
 			return errors.Join(err, b.stop())

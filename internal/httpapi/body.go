@@ -361,7 +361,7 @@ func (x *exchange) zone() *time.Location {
 	if x.actor != nil && x.actor.Zone != nil {
 		return x.actor.Zone
 	}
-	loc, err := time.LoadLocation(evcs.DefaultTimeZone)
+	loc, err := evcs.Zone(evcs.DefaultTimeZone)
 	if err != nil {
 		return time.UTC
 	}

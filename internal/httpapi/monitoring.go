@@ -324,7 +324,7 @@ func zoneOf(a *evcs.Actor) *time.Location {
 	if a != nil && a.Zone != nil {
 		return a.Zone
 	}
-	loc, err := time.LoadLocation(evcs.DefaultTimeZone)
+	loc, err := evcs.Zone(evcs.DefaultTimeZone)
 	if err != nil {
 		return time.UTC
 	}

@@ -3,7 +3,6 @@ package station
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/evcs"
@@ -159,7 +158,7 @@ func (s *Station) check() error {
 		faults = append(faults, evcs.FieldFault{Field: "latitude", Message: "and longitude are given both or not at all"})
 	}
 	if s.TimeZone != nil {
-		if _, err := time.LoadLocation(*s.TimeZone); err != nil || *s.TimeZone == "" || *s.TimeZone == "Local" {
+		if _, err := evcs.Zone(*s.TimeZone); err != nil || *s.TimeZone == "" || *s.TimeZone == "Local" {
 			faults = append(faults, evcs.FieldFault{Field: "timeZone", Message: "is not a known time zone"})
 		}
 	}

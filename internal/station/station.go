@@ -44,7 +44,7 @@ func (s *Station) Zone(tenants *time.Location) *time.Location {
 	if s.TimeZone == nil {
 		return tenants
 	}
-	zone, err := time.LoadLocation(*s.TimeZone)
+	zone, err := evcs.Zone(*s.TimeZone)
 	if err != nil {
 		return tenants
 	}

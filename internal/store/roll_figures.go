@@ -340,7 +340,7 @@ func zonesOf(ctx context.Context, q querier, tenants []evcs.TenantID, locked boo
 		if err := rows.Scan(&id, &name); err != nil {
 			return err
 		}
-		location, err := time.LoadLocation(name)
+		location, err := evcs.Zone(name)
 		if err != nil {
 			return fmt.Errorf("time zone %q: %w", name, err)
 		}

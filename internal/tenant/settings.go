@@ -89,7 +89,7 @@ func take[T any](place *T, own *T) {
 // Zone is the tenant's time zone. A name this machine does not know falls back
 // to China's fixed offset; Overrides.check keeps such names out.
 func (s Settings) Zone() *time.Location {
-	if loc, err := time.LoadLocation(s.TimeZone); err == nil {
+	if loc, err := evcs.Zone(s.TimeZone); err == nil {
 		return loc
 	}
 	return time.FixedZone(evcs.DefaultTimeZone, 8*60*60)
@@ -102,7 +102,7 @@ func CheckZone(name string) error {
 	if name == "" || name == "Local" { // names of the machine's own settings
 		return errZone
 	}
-	if _, err := time.LoadLocation(name); err != nil {
+	if _, err := evcs.Zone(name); err != nil {
 		return errZone
 	}
 	return nil
