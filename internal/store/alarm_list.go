@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/evcs"
@@ -58,7 +57,7 @@ func (s Alarms) AlertPage(ctx context.Context, scope evcs.Scope, w AlertFilter, 
 func (s Alarms) AlertSteps(ctx context.Context, scope evcs.Scope, id evcs.AlertID) ([]alarm.Step, error) {
 	in, tenant := scopeCond("a.tenant_id", scope)
 	var list []alarm.Step
-	err := s.q.each(ctx, "read alert steps", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read alert steps", func(rows row) error {
 		var step alarm.Step
 		var at int64
 		err := rows.Scan(&at, &step.Event, &step.By, &step.Note)
@@ -83,7 +82,7 @@ type AlertCount struct {
 func (s Alarms) CountAlerts(ctx context.Context, scope evcs.Scope, w AlertFilter) ([]AlertCount, error) {
 	f := w.filter(scope)
 	var list []AlertCount
-	err := s.q.each(ctx, "count alerts", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "count alerts", func(rows row) error {
 		var c AlertCount
 		err := rows.Scan(&c.Rule, &c.Severity, &c.Status, &c.N, &c.Acknowledged, &c.MillisToAcknowledge, &c.Resolved, &c.MillisToResolve)
 		list = append(list, c)

@@ -51,7 +51,7 @@ func scanRule(r row) (alarm.Setting, error) {
 func (s AlertRules) rules(ctx context.Context, f filter) ([]alarm.Setting, error) {
 	f.add("r.deleted_at = 0")
 	var list []alarm.Setting
-	err := s.q.each(ctx, "read alert rules", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read alert rules", func(rows row) error {
 		rule, err := scanRule(rows)
 		list = append(list, rule)
 		return err
@@ -178,7 +178,7 @@ func (s Conditions) Claim(ctx context.Context, name, holder string, now, until t
 
 const conditionColumns = `tenant_id, rule, target_type, target_id, true_since, false_since, level, hit_at`
 
-func scanCondition(rows *sql.Rows) (alarm.Condition, error) {
+func scanCondition(rows row) (alarm.Condition, error) {
 	var c alarm.Condition
 	var yes, no, hit int64
 	err := rows.Scan(&c.Tenant, &c.Rule, &c.Target.Type, &c.Target.ID, &yes, &no, &c.Level, &hit)
@@ -189,7 +189,7 @@ func scanCondition(rows *sql.Rows) (alarm.Condition, error) {
 // Conditions implements alarm.Conditions: those of every tenant.
 func (s Conditions) Conditions(ctx context.Context) ([]alarm.Condition, error) {
 	var list []alarm.Condition
-	err := s.q.each(ctx, "read alert conditions", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read alert conditions", func(rows row) error {
 		c, err := scanCondition(rows)
 		list = append(list, c)
 		return err
@@ -200,7 +200,7 @@ func (s Conditions) Conditions(ctx context.Context) ([]alarm.Condition, error) {
 // Condition implements alarm.Conditions.
 func (s Conditions) Condition(ctx context.Context, t evcs.TenantID, rule alarm.Rule, target alarm.Target) (alarm.Condition, error) {
 	found := alarm.Condition{Tenant: t, Rule: rule, Target: target}
-	err := s.q.each(ctx, "read alert condition", func(rows *sql.Rows) (err error) {
+	err := s.q.rows(ctx, "read alert condition", func(rows row) (err error) {
 		found, err = scanCondition(rows)
 		return err
 	}, `SELECT `+conditionColumns+` FROM alert_conditions WHERE rule = ? AND tenant_id = ? AND target_type = ? AND target_id = ?`,

@@ -129,7 +129,7 @@ func (s AuditTrail) CrossLayer(ctx context.Context, scope evcs.Scope, want tenan
 	f.add("r.cross_layer = ?", true)
 	f.within("r.at", evcs.Millis(want.From), evcs.Millis(want.To))
 	var list []tenant.ActionCount
-	err := s.q.each(ctx, "count cross-layer rows", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "count cross-layer rows", func(rows row) error {
 		var c tenant.ActionCount
 		err := rows.Scan(&c.Action, &c.Count, &c.Succeeded)
 		list = append(list, c)
@@ -169,7 +169,7 @@ func (s AuditTrail) walk(ctx context.Context, scope evcs.Scope, begins map[evcs.
 	ends := make(map[evcs.TenantID]int64)
 	var f filter
 	f.scope("t.id", scope)
-	err := s.q.each(ctx, "read audit ends", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read audit ends", func(rows row) error {
 		var t evcs.TenantID
 		var next int64
 		err := rows.Scan(&t, &next)
@@ -181,7 +181,7 @@ func (s AuditTrail) walk(ctx context.Context, scope evcs.Scope, begins map[evcs.
 	}
 	f = filter{}
 	f.scope("r.operator_tenant_id", scope)
-	err = s.q.each(ctx, "verify audit rows", func(rows *sql.Rows) error {
+	err = s.q.rows(ctx, "verify audit rows", func(rows row) error {
 		a, details, err := scanAudit(rows)
 		if err == nil {
 			v.Add(&a, details)
@@ -204,7 +204,7 @@ func (s AuditTrail) anchors(ctx context.Context, scope evcs.Scope) (map[evcs.Ten
 	found := make(map[evcs.TenantID]anchor)
 	var f filter
 	f.scope("a.tenant_id", scope)
-	err := s.q.each(ctx, "read audit anchors", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read audit anchors", func(rows row) error {
 		var t evcs.TenantID
 		var a anchor
 		err := rows.Scan(&t, &a.no, &a.hash)

@@ -77,7 +77,7 @@ func (s Users) addRoles(ctx context.Context, users []auth.User) error {
 		for i := range part {
 			at[part[i].ID], ids[i] = i, part[i].ID
 		}
-		err := s.q.each(ctx, "read roles of users", func(rows *sql.Rows) error {
+		err := s.q.rows(ctx, "read roles of users", func(rows row) error {
 			var user evcs.UserID
 			role, err := scanRole(rows, &user)
 			if i, ok := at[user]; ok && err == nil {
@@ -269,7 +269,7 @@ func (s Users) Locks(ctx context.Context, users []auth.User, now time.Time) (map
 			byKey[key] = part[i].ID
 			args = append(args, key)
 		}
-		err := s.q.each(ctx, "read locks", func(rows *sql.Rows) error {
+		err := s.q.rows(ctx, "read locks", func(rows row) error {
 			var key string
 			var until int64
 			err := rows.Scan(&key, &until)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -129,7 +128,7 @@ func (s ChargerRows) DeleteCharger(ctx context.Context, scope evcs.Scope, c *sta
 // RunningOrder implements station.Chargers.
 func (s ChargerRows) RunningOrder(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) (orderNo string, running int64, err error) {
 	cond, arg := scopeCond("tenant_id", scope)
-	err = s.q.each(ctx, "look for running orders", func(rows *sql.Rows) error {
+	err = s.q.rows(ctx, "look for running orders", func(rows row) error {
 		var no string
 		if err := rows.Scan(&no); err != nil {
 			return err
@@ -206,7 +205,7 @@ func measure[T any](s evcs.Sample, q evcs.Quantity, v T) *T {
 func (s ConnectorRows) Connectors(ctx context.Context, scope evcs.Scope, id evcs.ChargerID) ([]*station.Connector, error) {
 	cond, arg := scopeCond("k.tenant_id", scope)
 	var found []*station.Connector
-	err := s.q.each(ctx, "read connectors", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read connectors", func(rows row) error {
 		c, err := scanConnector(rows)
 		found = append(found, &c)
 		return err

@@ -118,7 +118,7 @@ func (s Commands) commands(ctx context.Context, scope evcs.Scope, cond string, a
 // everyCommand reads commands whoever's they are: for the daemon's own work.
 func (s Commands) everyCommand(ctx context.Context, cond string, args ...any) ([]*command.Command, error) {
 	var list []*command.Command
-	err := s.q.each(ctx, "read commands", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read commands", func(rows row) error {
 		c, err := scanCommand(rows)
 		list = append(list, c)
 		return err

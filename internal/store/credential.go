@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -137,7 +136,7 @@ func (t tail) Scan(dest ...any) error { return t.row.Scan(append(dest, t.more...
 func (s IDTags) IDTagsSince(ctx context.Context, scope evcs.Scope, since time.Time) ([]station.ListedTag, error) {
 	cond, arg := scopeCond("tenant_id", scope)
 	var list []station.ListedTag
-	err := s.q.each(ctx, "list id tags for a charger", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "list id tags for a charger", func(rows row) error {
 		var x station.ListedTag
 		var err error
 		if x.IDTag, err = scanIDTag(tail{rows, []any{&x.Deleted}}); err != nil {

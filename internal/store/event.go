@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -40,7 +39,7 @@ func (r Reader) Events(ctx context.Context, scope evcs.Scope, w EventFilter, aft
 		f.add("("+strings.Join(conds, " OR ")+")", args...)
 	}
 	var list []evcs.Event
-	err := r.q.each(ctx, "read events", func(rows *sql.Rows) error {
+	err := r.q.rows(ctx, "read events", func(rows row) error {
 		e, err := scanEvent(rows)
 		list = append(list, e)
 		return err

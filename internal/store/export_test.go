@@ -23,7 +23,7 @@ func Look(ctx context.Context, db *DB, query string, scan func(*sql.Rows) error)
 func Snapshot(ctx context.Context, db *DB, fn func(look func(query string) error) error) error {
 	return db.snapshot(ctx, func(q querier) error {
 		return fn(func(query string) error {
-			return q.each(ctx, "look", func(*sql.Rows) error { return nil }, query)
+			return q.rows(ctx, "look", func(row) error { return nil }, query)
 		})
 	})
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/station"
@@ -53,7 +52,7 @@ type FrameCount = station.FrameCount
 // when the oldest came, in milliseconds.
 func (s Frames) FrameCounts(ctx context.Context, scope evcs.Scope) (counts []FrameCount, since int64, err error) {
 	in, tenant := scopeCond("tenant_id", scope)
-	err = s.q.each(ctx, "count frames", func(rows *sql.Rows) error {
+	err = s.q.rows(ctx, "count frames", func(rows row) error {
 		var c FrameCount
 		var first int64
 		err := rows.Scan(&c.Protocol, &c.Type, &c.Count, &first)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -97,7 +96,7 @@ func (s Gauges) rates(ctx context.Context, query string, args ...any) ([]alarm.R
 // counts are whole numbers by tenant_id.
 func (s Gauges) counts(ctx context.Context, query string, args ...any) ([]alarm.Reading, error) {
 	var list []alarm.Reading
-	err := s.q.each(ctx, "read a metric", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read a metric", func(rows row) error {
 		var r alarm.Reading
 		var n int64
 		err := rows.Scan(&r.Tenant, &n, &r.Samples)
@@ -142,7 +141,7 @@ const (
 
 func (s Gauges) devices(ctx context.Context, query string, args ...any) ([]alarm.Reading, error) {
 	var list []alarm.Reading
-	err := s.q.each(ctx, "read a metric of devices", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read a metric of devices", func(rows row) error {
 		var r alarm.Reading
 		var no, since int64
 		err := rows.Scan(&r.Tenant, &r.Station, &r.Charger, &no, &r.Value, &since, &r.Note)
@@ -168,7 +167,7 @@ func (s Gauges) suspense(ctx context.Context, now time.Time) ([]alarm.Reading, e
 	}
 	var order []string
 	all := make(map[string]*series)
-	err := s.q.each(ctx, "read suspense", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read suspense", func(rows row) error {
 		var t evcs.TenantID
 		var channel, day, result string
 		if err := rows.Scan(&t, &channel, &day, &result); err != nil {
@@ -232,7 +231,7 @@ func (s Gauges) quotas(ctx context.Context) ([]alarm.Reading, error) {
 // daysLeft are the days until tenants expire.
 func (s Gauges) daysLeft(ctx context.Context, now time.Time) ([]alarm.Reading, error) {
 	var list []alarm.Reading
-	err := s.q.each(ctx, "read expiry", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read expiry", func(rows row) error {
 		var r alarm.Reading
 		var at int64
 		err := rows.Scan(&r.Tenant, &at)
@@ -247,7 +246,7 @@ func (s Gauges) daysLeft(ctx context.Context, now time.Time) ([]alarm.Reading, e
 // undelivered are the minutes that webhooks have been trying their next event.
 func (s Gauges) undelivered(ctx context.Context, now time.Time) ([]alarm.Reading, error) {
 	var list []alarm.Reading
-	err := s.q.each(ctx, "read undelivered events", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read undelivered events", func(rows row) error {
 		var r alarm.Reading
 		var id, first int64
 		err := rows.Scan(&r.Tenant, &id, &r.Note, &first)

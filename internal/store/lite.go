@@ -23,6 +23,7 @@ type lite struct {
 	memory     uintptr
 	size       int
 	most       int          // statements that are kept
+	reading    bool         // a statement of each is running
 	statements atomic.Int64 // that were run, for those who measure
 }
 

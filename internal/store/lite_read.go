@@ -53,32 +53,52 @@ func newLiteReaders(path string, pragmas []string, n int) *liteReaders {
 
 // rows calls scan for every row. Only what is read when ctx ends is given up.
 func (r *liteReaders) rows(ctx context.Context, query string, args []any, scan func(row) error) error {
-	cells := make([]cell, len(args))
-	for i, v := range args {
-		c, err := cellOf(v)
-		if err != nil {
-			return err
-		}
-		cells[i] = c
+	cells, err := cellsOf(args)
+	if err != nil {
+		return err
 	}
+	l, err := r.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { r.slots <- l }()
+	return l.each(ctx, query, cells, scan)
+}
+
+// take waits for a connection. Who took it gives it back to slots.
+func (r *liteReaders) take(ctx context.Context) (*lite, error) {
 	var l *lite
 	select {
 	case l = <-r.slots:
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
-	defer func() { r.slots <- l }()
 	if r.closed.Load() {
-		return sql.ErrConnDone
+		r.slots <- l
+		return nil, sql.ErrConnDone
 	}
-	if l == nil {
-		var err error
-		if l, err = openLite(r.path, r.pragmas); err != nil {
-			return err
+	if l != nil {
+		return l, nil
+	}
+	l, err := openLite(r.path, r.pragmas)
+	if err != nil {
+		r.slots <- nil
+		return nil, err
+	}
+	l.most = readerStatements
+	return l, nil
+}
+
+func cellsOf(args []any) ([]cell, error) {
+	cells := make([]cell, len(args))
+	for i, v := range args {
+		c, err := cellOf(v)
+		if err != nil {
+			return nil, err
 		}
-		l.most = readerStatements
+		cells[i] = c
 	}
-	return l.each(ctx, query, cells, scan)
+	return cells, nil
 }
 
 // close waits for what is being read. Nothing is read after it.
@@ -101,6 +121,11 @@ func (l *lite) each(ctx context.Context, query string, args []cell, scan func(ro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if l.reading {
+		return errNested
+	}
+	l.reading = true
+	defer func() { l.reading = false }()
 	s, err := l.kept(query)
 	if err != nil {
 		return err
@@ -149,6 +174,7 @@ type liteRow struct {
 }
 
 var (
+	errNested  = errors.New("a row is read while another statement runs")
 	errNull    = errors.New("NULL for a value that cannot be absent")
 	errNoFit   = errors.New("the value does not fit")
 	errNoPlace = errors.New("no such kind of destination")

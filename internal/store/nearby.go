@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/station"
@@ -37,7 +36,7 @@ func (p Places) Nearby(ctx context.Context, scope evcs.Scope, want station.Stati
 		return nil, err
 	}
 	byID := make(map[evcs.StationID]station.StationRow, len(ids))
-	if err := p.q.each(ctx, "read stations nearby", func(rows *sql.Rows) error {
+	if err := p.q.rows(ctx, "read stations nearby", func(rows row) error {
 		var v station.StationRow
 		var err error
 		v.Station, err = scanStation(rows, &v.TenantName)
@@ -59,7 +58,7 @@ func (p Places) counts(ctx context.Context, scope evcs.Scope, ids []evcs.Station
 	f.add("c.deleted_at = 0")
 	counts := make(map[evcs.StationID]station.Counts, len(ids))
 	known := make(map[evcs.ChargerID]bool)
-	err := p.q.each(ctx, "count chargers nearby", func(rows *sql.Rows) error {
+	err := p.q.rows(ctx, "count chargers nearby", func(rows row) error {
 		var at evcs.StationID
 		var id evcs.ChargerID
 		var status station.Status
@@ -116,7 +115,7 @@ func (p Places) spots(ctx context.Context, scope evcs.Scope, want station.Statio
 		f.add("(s.longitude >= ? OR s.longitude <= ?)", b.West, b.East)
 	}
 	var found []station.Spot
-	err := p.q.each(ctx, "look for stations nearby", func(rows *sql.Rows) error {
+	err := p.q.rows(ctx, "look for stations nearby", func(rows row) error {
 		var s station.Spot
 		err := rows.Scan(&s.ID, &s.Latitude, &s.Longitude)
 		found = append(found, s)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -48,7 +47,7 @@ func (s Watched) RemoveNode(ctx context.Context, id string) error {
 // Nodes implements health.Store.
 func (s Watched) Nodes(ctx context.Context, since time.Time) ([]health.Node, error) {
 	var list []health.Node
-	err := s.db.Reader().q.each(ctx, "read nodes", func(rows *sql.Rows) error {
+	err := s.db.Reader().q.rows(ctx, "read nodes", func(rows row) error {
 		var n health.Node
 		var build, state string
 		var started, seen int64
@@ -106,7 +105,7 @@ func (s Watched) EachMinute(ctx context.Context, w health.Window, f func(*health
 	where.add(`minute < ?`, evcs.Millis(w.To))
 	where.exact(`endpoint`, w.Endpoint)
 	where.exact(`method`, w.Method)
-	return s.db.Reader().q.each(ctx, "read request minutes", func(rows *sql.Rows) error {
+	return s.db.Reader().q.rows(ctx, "read request minutes", func(rows row) error {
 		var m health.Minute
 		var at int64
 		var packed []byte

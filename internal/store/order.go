@@ -77,7 +77,7 @@ func (s Orders) OrderByNo(ctx context.Context, scope evcs.Scope, no string) (*or
 func (s Orders) oneOrder(ctx context.Context, scope evcs.Scope, missing error, cond string, arg any) (*order.Order, error) {
 	in, tenant := scopeCond("o.tenant_id", scope)
 	var found *order.Order
-	err := s.q.each(ctx, "read order", func(rows *sql.Rows) (err error) {
+	err := s.q.rows(ctx, "read order", func(rows row) (err error) {
 		found, err = scanOrder(rows)
 		return err
 	}, `SELECT `+orderColumns+` FROM orders o WHERE `+cond+` AND `+in+` ORDER BY o.id LIMIT 1`, arg, tenant)
@@ -149,7 +149,7 @@ const orderSet = `session_id = ?, user_name = ?, id_tag = ?, start_state = ?, en
 func (s Orders) Lines(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]tariff.Line, error) {
 	in, tenant := scopeCond("tenant_id", scope)
 	var lines []tariff.Line
-	err := s.q.each(ctx, "read order lines", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read order lines", func(rows row) error {
 		l, err := scanLine(rows)
 		lines = append(lines, l)
 		return err
@@ -187,7 +187,7 @@ func (s Orders) Note(_ context.Context, e order.Entry) error {
 func (s Orders) Timeline(ctx context.Context, scope evcs.Scope, id evcs.OrderID) ([]order.Entry, error) {
 	in, tenant := scopeCond("tenant_id", scope)
 	var list []order.Entry
-	err := s.q.each(ctx, "read timeline", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read timeline", func(rows row) error {
 		e := order.Entry{Order: id}
 		var at int64
 		err := rows.Scan(&e.Tenant, &at, &e.Event, &e.From, &e.To, &e.By, &e.Detail)

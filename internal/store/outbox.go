@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strconv"
 
@@ -73,7 +72,7 @@ var errNoSequence = fmt.Errorf("the sequence %q is missing: the schema is damage
 
 const eventColumns = `seq, type, at, tenant_id, station_id, charger_id, connector_no, order_id, order_no, session_uid, data, trace`
 
-func scanEvent(rows *sql.Rows) (evcs.Event, error) {
+func scanEvent(rows row) (evcs.Event, error) {
 	var e evcs.Event
 	var at int64
 	var data string
@@ -120,7 +119,7 @@ func (s Source) Newest(ctx context.Context) (evcs.EventID, error) {
 // whoever's they are: the relay's view.
 func (r Reader) EventsAfter(ctx context.Context, after evcs.EventID, n int) ([]evcs.Event, error) {
 	var list []evcs.Event
-	err := r.q.each(ctx, "read events", func(rows *sql.Rows) error {
+	err := r.q.rows(ctx, "read events", func(rows row) error {
 		e, err := scanEvent(rows)
 		list = append(list, e)
 		return err

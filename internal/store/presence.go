@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -49,7 +48,7 @@ func (s Present) LeastHeard(ctx context.Context, n int) ([]Silent, error) {
 // node is empty.
 func (s Present) ConnectedTo(ctx context.Context, node string) ([]Silent, error) {
 	var list []Silent
-	err := s.q.each(ctx, "read connected chargers", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read connected chargers", func(rows row) error {
 		var x Silent
 		err := rows.Scan(&x.Charger, &x.Tenant, &x.Last)
 		list = append(list, x)

@@ -60,13 +60,9 @@ func (q querier) swap(ctx context.Context, what, query string, args ...any) erro
 
 // insertID runs an INSERT … RETURNING id.
 func (q querier) insertID(ctx context.Context, what, query string, args ...any) (int64, error) {
-	cells := make([]cell, len(args))
-	for i, v := range args {
-		c, err := cellOf(v)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", what, err)
-		}
-		cells[i] = c
+	cells, err := cellsOf(args)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", what, err)
 	}
 	return q.number(ctx, what, sql.ErrNoRows, query, cells...)
 }
@@ -75,7 +71,7 @@ func (q querier) insertID(ctx context.Context, what, query string, args ...any) 
 // noun names.
 func (q querier) one(ctx context.Context, what string, missing error, dest []any, query string, args ...any) error {
 	found := false
-	err := q.each(ctx, what, func(rows *sql.Rows) error {
+	err := q.rows(ctx, what, func(rows row) error {
 		found = true
 		return rows.Scan(dest...)
 	}, query, args...)

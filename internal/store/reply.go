@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -41,7 +40,7 @@ const sealedMark = "sealed:"
 // Recall finds the answer of a request, and the digest of its content.
 func (r Replies) Recall(ctx context.Context, scope evcs.Scope, charger evcs.ChargerID, request string) (reply DeviceReply, found bool, err error) {
 	in, tenant := scopeCond("tenant_id", scope)
-	err = r.db.Reader().q.each(ctx, "recall device reply", func(rows *sql.Rows) error {
+	err = r.db.Reader().q.rows(ctx, "recall device reply", func(rows row) error {
 		found = true
 		var answer string
 		var at int64

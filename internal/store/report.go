@@ -43,7 +43,7 @@ func (v *view) find(ctx context.Context, zone *time.Location) error {
 		return err
 	}
 	cond, tenant := scopeCond("a.tenant_id", v.scope)
-	return v.q.each(ctx, "look for figures that are not built", func(rows *sql.Rows) error {
+	return v.q.rows(ctx, "look for figures that are not built", func(rows row) error {
 		var id int64
 		err := rows.Scan(&id)
 		v.late = append(v.late, id)
@@ -89,7 +89,7 @@ func (v view) rolled(alias string, span int, from, to time.Time) filter {
 }
 
 // days reads sums of report_stations by day.
-func (v view) days(ctx context.Context, b report.Bounds, columns string, scan func(place int, rows *sql.Rows) error) error {
+func (v view) days(ctx context.Context, b report.Bounds, columns string, scan func(place int, rows row) error) error {
 	span := spanTenantDay
 	if v.station != 0 {
 		span = spanDay
@@ -104,7 +104,7 @@ func (v view) days(ctx context.Context, b report.Bounds, columns string, scan fu
 		}
 		among(&f, "d.day", starts)
 	}
-	return v.q.each(ctx, "read figures by day", func(rows *sql.Rows) error {
+	return v.q.rows(ctx, "read figures by day", func(rows row) error {
 		return scan(-1, rows)
 	}, `SELECT d.day, `+columns+` FROM report_stations d`+f.where()+` GROUP BY d.day`, f.args...)
 }
@@ -174,7 +174,7 @@ func (v view) counts(ctx context.Context, now time.Time, n *report.Now) error {
 // countOrders counts orders of a period that are not cancelled.
 func (v view) countOrders(ctx context.Context, b report.Bounds) (int64, error) {
 	var n int64
-	err := v.days(ctx, b, `CAST(COALESCE(SUM(d.orders), 0) AS BIGINT)`, func(_ int, rows *sql.Rows) error {
+	err := v.days(ctx, b, `CAST(COALESCE(SUM(d.orders), 0) AS BIGINT)`, func(_ int, rows row) error {
 		var day, count int64
 		err := rows.Scan(&day, &count)
 		n += count
@@ -204,7 +204,7 @@ func (s Reports) ChargerStatus(ctx context.Context, scope evcs.Scope, station ev
 	if station != 0 {
 		f.add("c.station_id = ?", station)
 	}
-	err := s.db.Reader().q.each(ctx, "count chargers by status", func(rows *sql.Rows) error {
+	err := s.db.Reader().q.rows(ctx, "count chargers by status", func(rows row) error {
 		var status int
 		var n int64
 		err := rows.Scan(&status, &n)
@@ -229,7 +229,7 @@ func (s Reports) OrderCounts(ctx context.Context, scope evcs.Scope, station evcs
 	}
 	f.within("o.started_at", evcs.Millis(day.First()), evcs.Millis(day.Last()))
 	f.add("o.status <> 2")
-	err := s.db.Reader().q.each(ctx, "count orders by period", func(rows *sql.Rows) error {
+	err := s.db.Reader().q.rows(ctx, "count orders by period", func(rows row) error {
 		var place, n int64
 		err := rows.Scan(&place, &n)
 		counts[time.UnixMilli(place*quarter).In(zone).Hour()/hours] += n
@@ -272,7 +272,7 @@ func (v view) revenue(ctx context.Context, b report.Bounds) ([]report.Revenue, b
 		return nil, false, err
 	}
 	list := make([]report.Revenue, len(b)-1)
-	err = v.days(ctx, b, moneyColumns(live), func(_ int, rows *sql.Rows) error {
+	err = v.days(ctx, b, moneyColumns(live), func(_ int, rows row) error {
 		var day int64
 		var r report.Revenue
 		err := rows.Scan(&day, &r.Gross, &r.Refund)
@@ -301,7 +301,7 @@ func (v view) rawMoney(ctx context.Context, b report.Bounds, live bool, add func
 			if live {
 				f.add("NOT p.sandbox")
 			}
-			return v.q.each(ctx, what, func(rows *sql.Rows) error {
+			return v.q.rows(ctx, what, func(rows row) error {
 				var station evcs.StationID
 				var place int64
 				var m evcs.Money
@@ -346,7 +346,7 @@ func (s Reports) Energy(ctx context.Context, scope evcs.Scope, station evcs.Stat
 
 func (v view) energy(ctx context.Context, b report.Bounds) ([]evcs.Energy, error) {
 	list := make([]evcs.Energy, len(b)-1)
-	err := v.days(ctx, b, `CAST(SUM(d.energy) AS BIGINT)`, func(_ int, rows *sql.Rows) error {
+	err := v.days(ctx, b, `CAST(SUM(d.energy) AS BIGINT)`, func(_ int, rows row) error {
 		var day int64
 		var e evcs.Energy
 		err := rows.Scan(&day, &e)
@@ -374,7 +374,7 @@ func (v view) rawSessions(ctx context.Context, b report.Bounds, add func(rolledS
 		f.add("s.started_at + 0 > 0 AND s.started_at + 0 < ?", evcs.Millis(b.Last()))
 		f.add("(s.stopped_at = 0 OR s.stopped_at >= ?)", evcs.Millis(b.First()))
 		var list []rolledSession
-		err := v.q.each(ctx, "read energy of sessions", func(rows *sql.Rows) error {
+		err := v.q.rows(ctx, "read energy of sessions", func(rows row) error {
 			s, err := scanRolledSession(rows)
 			list = append(list, s)
 			return err

@@ -85,7 +85,7 @@ func (s Reports) GaugeCounts(ctx context.Context) (GaugeCounts, error) {
 	if err != nil {
 		return g, err
 	}
-	err = s.db.Reader().q.each(ctx, "count chargers by status", func(rows *sql.Rows) error {
+	err = s.db.Reader().q.rows(ctx, "count chargers by status", func(rows row) error {
 		var status int
 		var n int64
 		err := rows.Scan(&status, &n)
@@ -97,8 +97,8 @@ func (s Reports) GaugeCounts(ctx context.Context) (GaugeCounts, error) {
 	if err != nil {
 		return g, err
 	}
-	into := func(m map[string]int64) func(*sql.Rows) error {
-		return func(rows *sql.Rows) error {
+	into := func(m map[string]int64) func(row) error {
+		return func(rows row) error {
 			var label string
 			var n int64
 			err := rows.Scan(&label, &n)
@@ -106,8 +106,8 @@ func (s Reports) GaugeCounts(ctx context.Context) (GaugeCounts, error) {
 			return err
 		}
 	}
-	if err := s.db.Reader().q.each(ctx, "count open differences", into(g.Differences), `SELECT channel, COUNT(*) FROM recon_differences WHERE state = 'OPEN' GROUP BY channel`); err != nil {
+	if err := s.db.Reader().q.rows(ctx, "count open differences", into(g.Differences), `SELECT channel, COUNT(*) FROM recon_differences WHERE state = 'OPEN' GROUP BY channel`); err != nil {
 		return g, err
 	}
-	return g, s.db.Reader().q.each(ctx, "count open alerts", into(g.Alerts), `SELECT severity, COUNT(*) FROM alerts WHERE status <> 'RESOLVED' GROUP BY severity`)
+	return g, s.db.Reader().q.rows(ctx, "count open alerts", into(g.Alerts), `SELECT severity, COUNT(*) FROM alerts WHERE status <> 'RESOLVED' GROUP BY severity`)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"slices"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 func (s Reports) RecentOrders(ctx context.Context, scope evcs.Scope, station evcs.StationID, n int) ([]report.Order, error) {
 	f := orderFilter(scope, order.Filter{Station: station})
 	var list []report.Order
-	err := s.db.Reader().q.each(ctx, "read recent orders", func(rows *sql.Rows) error {
+	err := s.db.Reader().q.rows(ctx, "read recent orders", func(rows row) error {
 		var o report.Order
 		var created int64
 		err := rows.Scan(&o.ID, &o.No, &o.Session, &o.Tenant, &o.StationName, &o.ChargerCode, &o.Connector, &o.UserName, &o.Energy, &o.Amount, &o.Status, &created)
@@ -64,7 +63,7 @@ func (v view) rank(ctx context.Context, whole report.Bounds, of func(evcs.Statio
 		return err
 	}
 	if err := v.stretches(whole.First(), whole.Last(), func(f filter) error {
-		return v.q.each(ctx, "read figures of stations", func(rows *sql.Rows) error {
+		return v.q.rows(ctx, "read figures of stations", func(rows row) error {
 			var id evcs.StationID
 			var orders int64
 			var energy evcs.Energy
@@ -81,7 +80,7 @@ func (v view) rank(ctx context.Context, whole report.Bounds, of func(evcs.Statio
 	if err := v.raw("o", "o.station_id", func(f filter) error {
 		f.add("o.status <> 2")
 		f.within("o.started_at + 0", evcs.Millis(whole.First()), evcs.Millis(whole.Last()))
-		return v.q.each(ctx, "count orders of stations", func(rows *sql.Rows) error {
+		return v.q.rows(ctx, "count orders of stations", func(rows row) error {
 			var id evcs.StationID
 			var n int64
 			err := rows.Scan(&id, &n)
@@ -105,7 +104,7 @@ func (v view) nameStations(ctx context.Context, list []report.StationRank) error
 	for i, r := range list {
 		ids[i] = r.Station
 	}
-	return v.q.each(ctx, "name stations", func(rows *sql.Rows) error {
+	return v.q.rows(ctx, "name stations", func(rows row) error {
 		var id evcs.StationID
 		var name string
 		err := rows.Scan(&id, &name)
@@ -140,7 +139,7 @@ func (v view) occupied(ctx context.Context, from, now time.Time) (map[evcs.Charg
 		if v.station != 0 {
 			f.add("d.charger_id IN (SELECT c.id FROM chargers c WHERE c.station_id = ?)", v.station)
 		}
-		return v.q.each(ctx, "read use of chargers", func(rows *sql.Rows) error {
+		return v.q.rows(ctx, "read use of chargers", func(rows row) error {
 			var id evcs.ChargerID
 			var ms int64
 			err := rows.Scan(&id, &ms)
@@ -155,7 +154,7 @@ func (v view) occupied(ctx context.Context, from, now time.Time) (map[evcs.Charg
 		f.add("s.state <> ?", order.SessionOrphan)
 		f.add("s.started_at + 0 > 0 AND s.started_at + 0 < ?", evcs.Millis(now))
 		f.add("(s.stopped_at = 0 OR s.stopped_at >= ?)", evcs.Millis(from))
-		return v.q.each(ctx, "read use of chargers", func(rows *sql.Rows) error {
+		return v.q.rows(ctx, "read use of chargers", func(rows row) error {
 			s, err := scanRolledSession(rows)
 			sums[s.charger] += s.Occupied(from, now).Milliseconds()
 			return err
@@ -173,7 +172,7 @@ func (v view) chargers(ctx context.Context, from, now time.Time, occupied map[ev
 	f.add("c.deleted_at = 0")
 	begin, end := evcs.Millis(from), evcs.Millis(now)
 	var list []report.Utilization
-	err := v.q.each(ctx, "read chargers", func(rows *sql.Rows) error {
+	err := v.q.rows(ctx, "read chargers", func(rows row) error {
 		var u report.Utilization
 		var created, connectors int64
 		err := rows.Scan(&u.Charger, &u.Code, &u.StationName, &created, &connectors)
@@ -214,7 +213,7 @@ type orderSum struct {
 func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.StationID]orderSum, error) {
 	sums := make(map[evcs.StationID]orderSum)
 	read := func(query string, f filter) error {
-		return v.q.each(ctx, "sum orders of stations", func(rows *sql.Rows) error {
+		return v.q.rows(ctx, "sum orders of stations", func(rows row) error {
 			var id evcs.StationID
 			var n orderSum
 			err := rows.Scan(&id, &n.orders, &n.energy, &n.amount, &n.net)
@@ -273,7 +272,7 @@ func (v view) byCity(ctx context.Context, sums map[evcs.StationID]orderSum) ([]o
 		var f filter
 		f.scope("st.tenant_id", v.scope)
 		among(&f, "st.id", part)
-		if err := v.q.each(ctx, "read cities of stations", func(rows *sql.Rows) error {
+		if err := v.q.rows(ctx, "read cities of stations", func(rows row) error {
 			var id evcs.StationID
 			var p place
 			err := rows.Scan(&id, &p.province, &p.city)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -52,7 +51,7 @@ func daysBefore(now time.Time, days int) int64 { return evcs.Millis(now.AddDate(
 // chains are all tenants with their ancestors, as far as settings matter.
 func (r Retention) chains(ctx context.Context) (map[evcs.TenantID]tenant.Chain, error) {
 	all := make(map[evcs.TenantID]tenant.Tenant)
-	err := r.db.Reader().q.each(ctx, "read settings", func(rows *sql.Rows) error {
+	err := r.db.Reader().q.rows(ctx, "read settings", func(rows row) error {
 		var t tenant.Tenant
 		var settings string
 		if err := rows.Scan(&t.ID, &t.Parent, &settings); err != nil {
@@ -80,7 +79,7 @@ func (r Retention) chains(ctx context.Context) (map[evcs.TenantID]tenant.Chain, 
 // the rest is newer than newest.
 func (r Retention) Frames(ctx context.Context, newest, after int64, n int) (next int64, err error) {
 	oldest := newest
-	err = r.db.Reader().q.each(ctx, "look for old frames", func(rows *sql.Rows) error {
+	err = r.db.Reader().q.rows(ctx, "look for old frames", func(rows row) error {
 		var at int64
 		err := rows.Scan(&next, &at)
 		oldest = min(oldest, at)
@@ -116,7 +115,7 @@ func (r Retention) Curves(ctx context.Context, newest, after int64, whole bool, 
 	type curve struct{ id, tenant int64 }
 	var due []curve
 	reached, over := after, true
-	err = r.db.Reader().q.each(ctx, "look for old curves", func(rows *sql.Rows) error {
+	err = r.db.Reader().q.rows(ctx, "look for old curves", func(rows row) error {
 		var c curve
 		var started, stopped, before int64
 		if err := rows.Scan(&c.id, &c.tenant, &started, &stopped, &before); err != nil {
@@ -165,7 +164,7 @@ func (r Retention) Curves(ctx context.Context, newest, after int64, whole bool, 
 // over.
 func (r Retention) Chains(ctx context.Context, after evcs.TenantID, n int) ([]evcs.TenantID, error) {
 	var list []evcs.TenantID
-	err := r.db.Reader().q.each(ctx, "look for old audit rows", func(rows *sql.Rows) error {
+	err := r.db.Reader().q.rows(ctx, "look for old audit rows", func(rows row) error {
 		var t evcs.TenantID
 		err := rows.Scan(&t)
 		list = append(list, t)
@@ -185,7 +184,7 @@ func (r Retention) Audit(ctx context.Context, t evcs.TenantID, now time.Time, n 
 		var last, reached int64
 		var hash string
 		running := true
-		err := tx.q.each(ctx, "read old audit rows", func(rows *sql.Rows) error {
+		err := tx.q.rows(ctx, "read old audit rows", func(rows row) error {
 			var no int64
 			var h string
 			var old bool

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"math"
 	"slices"
@@ -334,7 +333,7 @@ func zonesOf(ctx context.Context, q querier, tenants []evcs.TenantID, locked boo
 	tenants = slices.Compact(tenants)
 	zones := make(map[evcs.TenantID][]dayZone, len(tenants))
 	names := make(map[int64]*time.Location)
-	if err := q.each(ctx, "read zones", func(rows *sql.Rows) error {
+	if err := q.rows(ctx, "read zones", func(rows row) error {
 		var id int64
 		var name string
 		if err := rows.Scan(&id, &name); err != nil {
@@ -355,7 +354,7 @@ func zonesOf(ctx context.Context, q querier, tenants []evcs.TenantID, locked boo
 		query = `UPDATE report_zones SET ready = ready WHERE tenant_id = ? RETURNING ` + columns
 	}
 	for _, tenant := range tenants {
-		if err := q.each(ctx, "read zones of a tenant", func(rows *sql.Rows) error {
+		if err := q.rows(ctx, "read zones of a tenant", func(rows row) error {
 			var z dayZone
 			err := rows.Scan(&z.id, &z.to[kindOrder], &z.to[kindSession], &z.to[kindPayment], &z.to[kindRefund])
 			z.location = names[z.id]
@@ -371,7 +370,7 @@ func zonesOf(ctx context.Context, q querier, tenants []evcs.TenantID, locked boo
 // points are the readings of a session that say its energy.
 func points(ctx context.Context, q querier, tenant evcs.TenantID, session int64) ([]tariff.Point, error) {
 	var list []tariff.Point
-	err := q.each(ctx, "read readings of a session", func(rows *sql.Rows) error {
+	err := q.rows(ctx, "read readings of a session", func(rows row) error {
 		var at int64
 		var p tariff.Point
 		err := rows.Scan(&at, &p.Energy)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"maps"
 	"slices"
 	"strconv"
@@ -64,7 +63,7 @@ func (r Roller) Roll(ctx context.Context, now time.Time) (int, error) {
 func (r Roller) roll(ctx context.Context, k kind, before int64) (int, error) {
 	what := rollable[k]
 	ids := make([]any, 0, r.batch)
-	err := r.db.Reader().q.each(ctx, "look for rows to roll", func(rows *sql.Rows) error {
+	err := r.db.Reader().q.rows(ctx, "look for rows to roll", func(rows row) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)
@@ -136,13 +135,13 @@ func (tx *Tx) rolling(ctx context.Context, k kind, query string, args ...any) (r
 	var err error
 	switch k {
 	case kindOrder:
-		err = tx.q.each(ctx, "roll orders", func(rows *sql.Rows) error {
+		err = tx.q.rows(ctx, "roll orders", func(rows row) error {
 			o, err := scanRolledOrder(rows)
 			found.orders = append(found.orders, o)
 			return err
 		}, query, args...)
 	case kindSession:
-		err = tx.q.each(ctx, "roll sessions", func(rows *sql.Rows) error {
+		err = tx.q.rows(ctx, "roll sessions", func(rows row) error {
 			s, err := scanRolledSession(rows)
 			found.sessions = append(found.sessions, s)
 			return err
@@ -197,7 +196,7 @@ func (r Roller) missing(ctx context.Context) ([]pair, error) {
 		return nil, err
 	}
 	have := make(map[pair]bool)
-	if err := q.each(ctx, "read zones of tenants", func(rows *sql.Rows) error {
+	if err := q.rows(ctx, "read zones of tenants", func(rows row) error {
 		var p pair
 		err := rows.Scan(&p.tenant, &p.zone)
 		have[p] = true
@@ -246,7 +245,7 @@ func (r Roller) build(ctx context.Context) (int, error) {
 		zone   int64
 	}
 	var parts []part
-	if err := r.db.Reader().q.each(ctx, "look for zones to build", func(rows *sql.Rows) error {
+	if err := r.db.Reader().q.rows(ctx, "look for zones to build", func(rows row) error {
 		var p part
 		err := rows.Scan(&p.tenant, &p.zone)
 		parts = append(parts, p)
@@ -315,7 +314,7 @@ func (tx *Tx) build(ctx context.Context, tenantID evcs.TenantID, zone int64, bat
 
 func (tx *Tx) buildKind(ctx context.Context, k kind, f *figures, tenantID evcs.TenantID, only []dayZone, batch int) (int64, error) {
 	var ids []int64
-	if err := tx.q.each(ctx, "look for rows to build", func(rows *sql.Rows) error {
+	if err := tx.q.rows(ctx, "look for rows to build", func(rows row) error {
 		var id int64
 		err := rows.Scan(&id)
 		ids = append(ids, id)

@@ -27,7 +27,7 @@ func (s Orders) AddSample(ctx context.Context, x *order.Session, r evcs.Sample) 
 
 const sampleColumns = `at, have, register, energy, power, voltage, current, soc, temperature`
 
-func scanSample(rows *sql.Rows) (evcs.Sample, error) {
+func scanSample(rows row) (evcs.Sample, error) {
 	var r evcs.Sample
 	var at int64
 	err := rows.Scan(&at, &r.Have, &r.Register, &r.Energy, &r.Power, &r.Voltage, &r.Current, &r.SoC, &r.Temperature)
@@ -48,7 +48,7 @@ func (s Orders) EachSample(ctx context.Context, x *order.Session, from, to int64
 	if to == 0 {
 		to = 1<<63 - 1
 	}
-	return s.q.each(ctx, "read samples", func(rows *sql.Rows) error {
+	return s.q.rows(ctx, "read samples", func(rows row) error {
 		r, err := scanSample(rows)
 		f(r)
 		return err

@@ -66,7 +66,7 @@ func (s Orders) SessionByNumber(ctx context.Context, scope evcs.Scope, charger e
 func (s Orders) oneSession(ctx context.Context, scope evcs.Scope, name, cond string, args ...any) (*order.Session, error) {
 	in, tenant := scopeCond("s.tenant_id", scope)
 	var found *order.Session
-	err := s.q.each(ctx, "read session", func(rows *sql.Rows) (err error) {
+	err := s.q.rows(ctx, "read session", func(rows row) (err error) {
 		found, err = scanSession(rows)
 		return err
 	}, `SELECT `+sessionColumns+` FROM sessions s WHERE `+cond+` AND `+in+` ORDER BY s.id LIMIT 1`, append(args, tenant)...)
@@ -111,7 +111,7 @@ func (s Orders) sessions(ctx context.Context, scope evcs.Scope, cond string, arg
 // everySession reads sessions whoever's they are: for the daemon's own work.
 func (s Orders) everySession(ctx context.Context, cond string, args ...any) ([]*order.Session, error) {
 	var list []*order.Session
-	err := s.q.each(ctx, "read sessions", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read sessions", func(rows row) error {
 		found, err := scanSession(rows)
 		list = append(list, found)
 		return err

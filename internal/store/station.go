@@ -126,7 +126,7 @@ func (p Places) LiveChargers(ctx context.Context, scope evcs.Scope, id evcs.Stat
 // first scans one object; missing when there is none.
 func first[T any](ctx context.Context, q querier, what string, missing error, scan func(row) (T, error), query string, args ...any) (*T, error) {
 	var found *T
-	err := q.each(ctx, what, func(rows *sql.Rows) error {
+	err := q.rows(ctx, what, func(rows row) error {
 		v, err := scan(rows)
 		found = &v
 		return err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/station"
@@ -163,7 +162,7 @@ func (s ConnectorRows) ConnectorList(ctx context.Context, scope evcs.Scope, char
 	f.scope("k.tenant_id", scope)
 	among(&f, "k.charger_id", chargers)
 	var found []station.ConnectorRow
-	err := s.q.each(ctx, "list connectors", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "list connectors", func(rows row) error {
 		v, err := scanConnectorRow(rows)
 		found = append(found, v)
 		return err
@@ -186,7 +185,7 @@ func scanConnectorRow(r row) (station.ConnectorRow, error) {
 func (s ChargerRows) Census(ctx context.Context, scope evcs.Scope, at evcs.StationID) (station.Census, error) {
 	var n station.Census
 	f := chargerFilter(scope, station.ChargerFilter{Station: at})
-	err := s.q.each(ctx, "count chargers", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "count chargers", func(rows row) error {
 		var status, kind int
 		var enabled, simulated bool
 		var count int64
@@ -210,7 +209,7 @@ func (s ChargerRows) Census(ctx context.Context, scope evcs.Scope, at evcs.Stati
 	if err != nil {
 		return n, err
 	}
-	err = s.q.each(ctx, "count connectors", func(rows *sql.Rows) error {
+	err = s.q.rows(ctx, "count connectors", func(rows row) error {
 		var status int
 		var count int64
 		err := rows.Scan(&status, &count)

@@ -95,7 +95,7 @@ func (s Tenants) Tenant(ctx context.Context, scope evcs.Scope, id evcs.TenantID)
 
 func tenantRows(ctx context.Context, q querier, what, query string, args ...any) ([]tenant.Tenant, error) {
 	var list []tenant.Tenant
-	err := q.each(ctx, what, func(rows *sql.Rows) error {
+	err := q.rows(ctx, what, func(rows row) error {
 		t, err := scanTenant(rows)
 		list = append(list, t)
 		return err

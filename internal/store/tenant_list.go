@@ -103,7 +103,7 @@ func (s TenantLists) addStates(ctx context.Context, list []tenant.Listed, want t
 			ids[i] = part[i].ID
 		}
 		chains := make(map[evcs.TenantID]tenant.Chain, len(part))
-		err := s.q.each(ctx, "read tenant chains", func(rows *sql.Rows) error {
+		err := s.q.rows(ctx, "read tenant chains", func(rows row) error {
 			var of evcs.TenantID
 			t, err := scanTenant(rows, &of)
 			chains[of] = append(chains[of], t)
@@ -132,7 +132,7 @@ func (s TenantLists) Below(ctx context.Context, under, t evcs.TenantID) (bool, e
 // Descendants are the live tenants below scope's own, ascending.
 func (s TenantLists) Descendants(ctx context.Context, scope evcs.Scope) ([]evcs.TenantID, error) {
 	ids := []evcs.TenantID{}
-	err := s.q.each(ctx, "list descendants", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "list descendants", func(rows row) error {
 		var id evcs.TenantID
 		err := rows.Scan(&id)
 		ids = append(ids, id)

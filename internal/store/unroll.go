@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -31,7 +30,7 @@ func (q querier) swapRolled(ctx context.Context, what string, unroll func() (boo
 // unrollOrder takes an order out of the figures; false when it is not in them.
 func (q querier) unrollOrder(ctx context.Context, tenant evcs.TenantID, id evcs.OrderID, version int64) (bool, error) {
 	var found []rolledOrder
-	err := q.each(ctx, "take an order out of the figures", func(rows *sql.Rows) error {
+	err := q.rows(ctx, "take an order out of the figures", func(rows row) error {
 		o, err := scanRolledOrder(rows)
 		found = append(found, o)
 		return err
@@ -56,7 +55,7 @@ func (q querier) taking(ctx context.Context, tenant evcs.TenantID) (*figures, er
 // unrollSession takes a session out of the figures.
 func (q querier) unrollSession(ctx context.Context, tenant evcs.TenantID, id, version int64) (bool, error) {
 	var found []rolledSession
-	err := q.each(ctx, "take a session out of the figures", func(rows *sql.Rows) error {
+	err := q.rows(ctx, "take a session out of the figures", func(rows row) error {
 		s, err := scanRolledSession(rows)
 		found = append(found, s)
 		return err
@@ -69,7 +68,7 @@ func (q querier) unrollSession(ctx context.Context, tenant evcs.TenantID, id, ve
 		return false, err
 	}
 	splits := make(map[splitKey]evcs.Energy)
-	if err := q.each(ctx, "take back how a session is divided", func(rows *sql.Rows) error {
+	if err := q.rows(ctx, "take back how a session is divided", func(rows row) error {
 		k := splitKey{session: id}
 		var e evcs.Energy
 		err := rows.Scan(&k.zone, &k.day, &e)
@@ -117,7 +116,7 @@ const (
 // rolledMoney reads payments or refunds and then the stations of their orders.
 func (q querier) rolledMoney(ctx context.Context, what string, k kind, query string, args ...any) ([]rolledMoney, error) {
 	var list []rolledMoney
-	err := q.each(ctx, what, func(rows *sql.Rows) error {
+	err := q.rows(ctx, what, func(rows row) error {
 		m := rolledMoney{refund: k == kindRefund}
 		err := rows.Scan(&m.id, &m.tenant, &m.order, &m.amount, &m.at, &m.sandbox)
 		list = append(list, m)

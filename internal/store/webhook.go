@@ -142,7 +142,7 @@ func (s Webhooks) Again(ctx context.Context, w *webhook.Webhook, delivery int64,
 // when it is queued.
 func (s Webhooks) Missed(ctx context.Context, w *webhook.Webhook, from evcs.EventID, n int) ([]evcs.Event, error) {
 	var list []evcs.Event
-	err := s.q.each(ctx, "read missed events", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read missed events", func(rows row) error {
 		e, err := scanEvent(rows)
 		list = append(list, e)
 		return err
@@ -167,7 +167,7 @@ func (s Webhooks) InsertDelivery(ctx context.Context, d *webhook.Delivery) error
 // Above implements webhook.Store.
 func (s Webhooks) Above(ctx context.Context, t evcs.TenantID) ([]evcs.TenantID, error) {
 	var list []evcs.TenantID
-	err := s.q.each(ctx, "read ancestors", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read ancestors", func(rows row) error {
 		var id evcs.TenantID
 		err := rows.Scan(&id)
 		list = append(list, id)
@@ -224,7 +224,7 @@ func (s WebhookQueue) Any(ctx context.Context) (bool, error) {
 // Due implements webhook.Reads; it serves every tenant.
 func (s WebhookQueue) Due(ctx context.Context, now time.Time, n int) ([]evcs.WebhookID, error) {
 	var list []evcs.WebhookID
-	err := s.q.each(ctx, "read due webhooks", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read due webhooks", func(rows row) error {
 		var id evcs.WebhookID
 		err := rows.Scan(&id)
 		list = append(list, id)
@@ -268,7 +268,7 @@ func (s WebhookQueue) Release(ctx context.Context, id evcs.WebhookID) error {
 // Head implements webhook.Queue; it is the webhook's tenant's.
 func (s WebhookQueue) Head(ctx context.Context, id evcs.WebhookID) (*webhook.Delivery, error) {
 	var found *webhook.Delivery
-	err := s.q.each(ctx, "read next delivery", func(rows *sql.Rows) error {
+	err := s.q.rows(ctx, "read next delivery", func(rows row) error {
 		d, err := deliveryListing.scan(rows)
 		found = &d
 		return err
