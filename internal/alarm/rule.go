@@ -52,6 +52,14 @@ const (
 	// RefundStuck is not in the contract's table: a promised refund that the
 	// channel has not answered for a day.
 	RefundStuck Rule = "RefundStuck"
+	// The rules of the journal are not in the contract's table either: money that
+	// waits too long between two accounts, a payment that is not booked, and a
+	// journal that is not what it was.
+	ClearingAged       Rule = "ClearingAged"
+	RefundClearingAged Rule = "RefundClearingAged"
+	SuspenseAged       Rule = "SuspenseAged"
+	LedgerIncomplete   Rule = "LedgerIncomplete"
+	LedgerBroken       Rule = "LedgerBroken"
 )
 
 // Op compares a reading with a threshold.
@@ -156,6 +164,11 @@ var builtIns = []BuiltIn{
 	{ID: 37, Name: LoginLockout, Severity: Medium, Source: "SECURITY", Title: evcs.Detail{ZH: "账号多次锁定", EN: "Account locked repeatedly"}, Event: true},
 	{ID: 38, Name: WebhookFailing, Severity: Medium, Source: "SYSTEM", Title: evcs.Detail{ZH: "Webhook 投递持续失败", EN: "Webhook failing"}, Metric: "webhook_undelivered", Op: AtLeast, Threshold: 60 * whole, Event: true},
 	{ID: 39, Name: RefundStuck, Severity: High, Source: "PAYMENT", Title: evcs.Detail{ZH: "退款长时间未完成", EN: "Refund stuck"}, Event: true},
+	{ID: 40, Name: ClearingAged, Severity: High, Source: "RECONCILIATION", Title: evcs.Detail{ZH: "渠道资金长期未清算", EN: "Channel clearing does not return to zero"}, Metric: "clearing_age_days", Op: AtLeast, Threshold: 8 * whole, Event: true, Levels: []Level{{8 * whole, High}, {30 * whole, Critical}}},
+	{ID: 41, Name: RefundClearingAged, Severity: High, Source: "RECONCILIATION", Title: evcs.Detail{ZH: "退款资金长期未清算", EN: "Refund clearing does not return to zero"}, Metric: "refund_clearing_age_days", Op: AtLeast, Threshold: 2 * whole, Event: true},
+	{ID: 42, Name: SuspenseAged, Severity: High, Source: "RECONCILIATION", Title: evcs.Detail{ZH: "挂账资金长期未处理", EN: "Suspense does not return to zero"}, Metric: "suspense_age_days", Op: AtLeast, Threshold: 3 * whole, Event: true},
+	{ID: 43, Name: LedgerIncomplete, Severity: High, Source: "RECONCILIATION", Title: evcs.Detail{ZH: "账簿不完整", EN: "Journal incomplete"}, Event: true},
+	{ID: 44, Name: LedgerBroken, Severity: Critical, Source: "SECURITY", Title: evcs.Detail{ZH: "账簿被改动", EN: "Journal altered"}, Event: true},
 }
 
 // Built finds a built-in rule by its name.
@@ -221,6 +234,9 @@ var metrics = []Metric{
 	{Name: "orphan_sessions", Unit: "1", Help: evcs.Detail{ZH: "孤立会话数", EN: "Orphan sessions"}},
 	{Name: "open_differences", Unit: "1", Help: evcs.Detail{ZH: "未处理的对账差异数", EN: "Open reconciliation differences"}},
 	{Name: "suspense_rising_days", Unit: "d", Every: 10 * time.Minute, Help: evcs.Detail{ZH: "挂账数连续上升的天数", EN: "Days in a row that the suspense count rose"}},
+	{Name: "clearing_age_days", Unit: "d", Labels: []string{"channel"}, Every: time.Hour, Help: evcs.Detail{ZH: "渠道待清算账户中最早一笔未转出资金的天数(沙箱除外)", EN: "Age of the oldest money in a channel's clearing account, the sandbox's excepted"}},
+	{Name: "refund_clearing_age_days", Unit: "d", Every: time.Hour, Help: evcs.Detail{ZH: "退款待清算账户中最早一笔未付出退款的天数", EN: "Age of the oldest promise in the refund clearing account"}},
+	{Name: "suspense_age_days", Unit: "d", Every: time.Hour, Help: evcs.Detail{ZH: "挂账账户中最早一笔未处理资金的天数", EN: "Age of the oldest money in the suspense account"}},
 	{Name: "quota_usage", Unit: "%", Labels: []string{"resourceType"}, Every: time.Minute, Help: evcs.Detail{ZH: "配额使用率", EN: "Use of a quota"}},
 	{Name: "tenant_days_left", Unit: "d", Every: time.Minute, Help: evcs.Detail{ZH: "租户剩余有效天数", EN: "Days until the tenant expires"}},
 	{Name: "webhook_undelivered", Unit: "min", Labels: []string{"webhookId"}, Help: evcs.Detail{ZH: "Webhook 最早未投递事件的等待分钟数", EN: "Minutes since a webhook's oldest undelivered event was due first"}},

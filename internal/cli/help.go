@@ -75,7 +75,7 @@ func helpInLanguage(e *env, root *cobra.Command) {
 var samples = map[string]string{
 	"charger-id": "10001", "connector-no": "1", "session-id": "S-01KH3TX0A4N7Q2W9E5R8M6YCDB", "refund-no": "R-20260210-1", "trade-no": "EV20260210000017",
 	"charger-code": "CP-001", "code": "SZ-FT-01", "name": "field", "identifier": "admin@tenant1", "channel": "sandbox", "date": "2026-02-09", "file": "statement.csv",
-	"role-code": "VIEWER", "part": "database", "type": "TRIGGER", "method": "GET", "path": "/api/station",
+	"account": "RECEIVABLE", "role-code": "VIEWER", "part": "database", "type": "TRIGGER", "method": "GET", "path": "/api/station",
 	"offline|idle|fault|maintenance|reserved": "maintenance", "station|charger|user|child": "station",
 }
 
@@ -109,6 +109,10 @@ var spelled = map[string]string{
 	"evcsctl simulate":                   "evcsctl simulate --help",
 	"evcsctl gateway":                    "evcsctl gateway serve --dir gateway",
 	"evcsctl payment create":             "evcsctl payment create 318 --method SANDBOX --key pay-318-1",
+	"evcsctl reconcile report":           "evcsctl reconcile report 41 --as html --out day.html",
+	"evcsctl ledger account statement":   "evcsctl ledger account statement CLEARING --name alipay --from 2026-02-01T00:00:00+08:00",
+	"evcsctl ledger book":                "evcsctl ledger book --kind PAID_OUT --channel alipay --reference B-20260210 --amount 9120.55",
+	"evcsctl ledger reverse":             "evcsctl ledger reverse --kind PAID_OUT --channel alipay --reference B-20260210 --reason \"another account\"",
 	"evcsctl reconcile statement upload": "evcsctl reconcile statement upload statement.csv --channel sandbox --date 2026-02-09",
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -237,55 +238,6 @@ func newStatsOrders(e *env) *cobra.Command {
 	})
 }
 
-func newLedgerGroup(e *env) *cobra.Command {
-	return group(
-		"ledger", "The journal of money",
-		newLedgerBalance(e),
-		newReadOf(e, readSpec[api.LedgerEntry]{use: "order <order-id>", short: "List the journal entries of an order, oldest first", columns: []column{
-			{"entryId", "ID", "编号", nil},
-			{"time", "TIME", "时间", nil},
-			{"kind", "KIND", "类型", nil},
-			{"paymentId", "PAYMENT", "支付", nil},
-			{"refundId", "REFUND", "退款", nil},
-			{"sandbox", "SANDBOX", "沙箱", yesNo},
-			{"postings", "POSTINGS", "分录", postings},
-		}}, func(ctx context.Context, c *client.Client, id int64) ([]api.LedgerEntry, error) {
-			return c.Ledger.OfOrder(ctx, id)
-		}),
-	)
-}
-
-// postings words the lines of an entry: account and signed amount.
-func postings(_ *env, text string) string {
-	rows := parseRows([]byte(text))
-	words := make([]string, len(rows))
-	for i, r := range rows {
-		words[i] = strings.TrimSpace(r.text("account")+" "+r.text("name")) + " " + r.text("amount")
-	}
-	return strings.Join(words, ", ")
-}
-
-// errUnbalanced says that the debits are not the credits.
-var errUnbalanced = errors.New("the journal does not balance")
-
-func newLedgerBalance(e *env) *cobra.Command {
-	var before string
-	c := verb("trial-balance", "Show all accounts and whether they balance; exit code 1 when not", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		balanced := false
-		err := act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.TrialBalance, error) {
-			found, err := c.Ledger.TrialBalance(ctx, client.Query{}.With("before", before))
-			balanced = found.Balanced
-			return found, err
-		})
-		if err == nil && !balanced {
-			return &exitError{exitFailed, errUnbalanced}
-		}
-		return err
-	})
-	c.Flags().StringVar(&before, "before", "", "only entries before this moment")
-	return c
-}
-
 // exported is what can be exported, with the filters of its list.
 var exported = map[string][]string{
 	"order":      {"stationId", "chargerId", "connectorNo", "userId", "status", "sessionId", "orderNo", "startTime", "endTime", "paidStart", "paidEnd", "held", "anomaly", "city"},
@@ -364,16 +316,16 @@ func exportRun(ctx context.Context, e *env, opts exportOptions) error {
 	if opts.file == "" {
 		return c.Exports.Save(ctx, opts.what, q, e.Out)
 	}
-	return exportFile(ctx, c, opts, q)
+	return writeFile(opts.file, func(out io.Writer) error { return c.Exports.Save(ctx, opts.what, q, out) })
 }
 
-// exportFile writes an export to a file that is there only when it is whole.
-func exportFile(ctx context.Context, c *client.Client, opts exportOptions, q client.Query) error {
-	file, err := os.OpenFile(opts.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// writeFile writes a new file that is there only when it is whole.
+func writeFile(name string, save func(io.Writer) error) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return usage("%v", err)
 	}
-	err = c.Exports.Save(ctx, opts.what, q, file)
+	err = save(file)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -381,7 +333,7 @@ func exportFile(ctx context.Context, c *client.Client, opts exportOptions, q cli
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("%w%s", err, leftover(os.Remove(opts.file)))
+		return fmt.Errorf("%w%s", err, leftover(os.Remove(name)))
 	}
 	return nil
 }

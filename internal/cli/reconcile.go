@@ -24,7 +24,7 @@ var (
 func newReconcileGroup(e *env) *cobra.Command {
 	return group(
 		"reconcile", "Reconcile days with the channels' statements",
-		newReconcileDaily(e), newReconcileExecute(e), newReconcileBatch(e), newReconcileDifference(e), newReconcileStatement(e),
+		newReconcileDaily(e), newReconcileExecute(e), newReconcileBatch(e), newReconcileDifference(e), newReconcileStatement(e), newReconcileReport(e),
 	)
 }
 

@@ -305,6 +305,28 @@ func (r Recon) Proof(ctx context.Context, id int64) (api.Proof, error) {
 	return get[api.Proof](ctx, r.w, at("/api/reconciliation/batch/%s/proof", id), nil)
 }
 
+// Report reads the report of a batch.
+func (r Recon) Report(ctx context.Context, id int64) (api.ReconReport, error) {
+	return get[api.ReconReport](ctx, r.w, at("/api/reconciliation/batch/%s/report", id), nil)
+}
+
+// ReportCSV writes the report of a batch as one table. An error means that what
+// was written is not whole.
+func (r Recon) ReportCSV(ctx context.Context, id int64, out io.Writer) error {
+	return r.w.stream(ctx, at("/api/reconciliation/batch/%s/report/csv", id), nil, "text/csv", copyWhole("report", out))
+}
+
+// ReportPage writes the report of a batch as a page to print, in the language of
+// the client.
+func (r Recon) ReportPage(ctx context.Context, id int64, out io.Writer) error {
+	return r.w.stream(ctx, at("/api/reconciliation/batch/%s/report/html", id), nil, "text/html", func(body io.Reader) error {
+		if _, err := io.Copy(out, body); err != nil {
+			return fmt.Errorf("report: %w: %w", ErrUnreachable, err)
+		}
+		return nil
+	})
+}
+
 // Differences reads a page of differences.
 func (r Recon) Differences(ctx context.Context, q Query) (api.Page[api.Difference], error) {
 	return page[api.Difference](ctx, r.w, "/api/reconciliation/difference", q)
@@ -343,22 +365,67 @@ func (l Ledger) OfOrder(ctx context.Context, order int64) ([]api.LedgerEntry, er
 	return get[[]api.LedgerEntry](ctx, l.w, at("/api/ledger/order/%s", order), nil)
 }
 
+// Accounts reads a page of accounts and what they hold.
+func (l Ledger) Accounts(ctx context.Context, q Query) (api.Page[api.LedgerAccount], error) {
+	return page[api.LedgerAccount](ctx, l.w, "/api/ledger/account", q)
+}
+
+// Turnover reads what an account held at both ends of a period.
+func (l Ledger) Turnover(ctx context.Context, account string, q Query) (api.LedgerTurnover, error) {
+	return get[api.LedgerTurnover](ctx, l.w, at("/api/ledger/account/%s", account), l.w.scoped(q))
+}
+
+// Statement reads a page of an account's statement.
+func (l Ledger) Statement(ctx context.Context, account string, q Query) (api.Page[api.LedgerLine], error) {
+	return page[api.LedgerLine](ctx, l.w, at("/api/ledger/account/%s/statement", account), q)
+}
+
+// Entries reads a page of the journal.
+func (l Ledger) Entries(ctx context.Context, q Query) (api.Page[api.LedgerEntry], error) {
+	return page[api.LedgerEntry](ctx, l.w, "/api/ledger/entry", q)
+}
+
+// Verify compares the journal with its seals.
+func (l Ledger) Verify(ctx context.Context, q Query) (api.LedgerVerified, error) {
+	return get[api.LedgerVerified](ctx, l.w, "/api/ledger/verify", l.w.scoped(q))
+}
+
+// Completeness compares the journal with what it books.
+func (l Ledger) Completeness(ctx context.Context, q Query) (api.LedgerCompleteness, error) {
+	return get[api.LedgerCompleteness](ctx, l.w, "/api/ledger/completeness", l.w.scoped(q))
+}
+
+// Book books money that moved outside of the platform.
+func (l Ledger) Book(ctx context.Context, body api.BookMovement) (api.LedgerEntry, error) {
+	return post[api.LedgerEntry](ctx, l.w, "/api/ledger/movement", body)
+}
+
+// Reverse takes a booked movement back.
+func (l Ledger) Reverse(ctx context.Context, body api.ReverseMovement) (api.LedgerEntry, error) {
+	return post[api.LedgerEntry](ctx, l.w, "/api/ledger/movement/reverse", body)
+}
+
 // Exports is whole lists as CSV.
 type Exports struct{ w *wire }
 
 // Save writes an export to out as it arrives. An error means that what was
 // written is not whole.
 func (e Exports) Save(ctx context.Context, what string, q Query, out io.Writer) error {
-	return e.w.stream(ctx, at("/api/export/%s", what), e.w.scoped(q), "text/csv", func(body io.Reader) error {
+	return e.w.stream(ctx, at("/api/export/%s", what), e.w.scoped(q), "text/csv", copyWhole("export "+what, out))
+}
+
+// copyWhole copies a table as it arrives and sees that it has its last line.
+func copyWhole(what string, out io.Writer) func(io.Reader) error {
+	return func(body io.Reader) error {
 		tail := &lastLine{to: out}
 		if _, err := io.Copy(tail, body); err != nil {
-			return fmt.Errorf("export %s: %w: %w", what, ErrUnreachable, err)
+			return fmt.Errorf("%s: %w: %w", what, ErrUnreachable, err)
 		}
 		if !strings.HasPrefix(string(tail.line), "#rows,") {
-			return fmt.Errorf("export %s: %w", what, ErrBroken)
+			return fmt.Errorf("%s: %w", what, ErrBroken)
 		}
 		return nil
-	})
+	}
 }
 
 // ErrBroken says that an export ended before its last row.

@@ -27,7 +27,11 @@ func (c *Closer) Close(ctx context.Context, a *evcs.Actor, id evcs.BatchID, note
 		if err != nil {
 			return err
 		}
-		p, err := recon.Close(recon.Closure{Batch: b, Around: around, Own: own, Earlier: earlier, Ledger: held, By: a, At: c.now()})
+		moved, err := paidOut(ctx, tx, b, around)
+		if err != nil {
+			return err
+		}
+		p, err := recon.Close(recon.Closure{Batch: b, Around: around, Own: own, Earlier: earlier, Ledger: held, Moved: moved, By: a, At: c.now()})
 		if err == nil {
 			proof = *p
 		}

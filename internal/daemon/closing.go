@@ -42,7 +42,7 @@ func (d *Daemon) wireClosing(p *parts) {
 		jobs.Job{Name: "prune statement pieces", Every: time.Hour, Full: piecesBatch, Run: func(ctx context.Context) (int, error) {
 			return p.closer.CleanUp(ctx, piecesBatch)
 		}})
-	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: p.closer, Faults: faults{d, p}})
+	p.api = append(p.api, httpapi.Recon{Clock: d.opt.Clock, Read: read.Recon(), Closer: p.closer, Faults: faults{d, p}}, d.reconReports())
 }
 
 // days answers closing.Reader.

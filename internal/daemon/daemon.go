@@ -154,7 +154,7 @@ func databaseURL(c config.Config) string {
 }
 
 func openStore(ctx context.Context, opt Options) (*store.DB, error) {
-	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff, RowSecurity: opt.Config.Database.RowSecurity})
+	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff, RowSecurity: opt.Config.Database.RowSecurity, Clock: opt.Clock})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

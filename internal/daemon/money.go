@@ -107,5 +107,5 @@ func (d *Daemon) moneyParts(p *parts) []httpapi.Part {
 	if p.bank != nil {
 		payments.Payer = payer{p.bank, p.till, d.opt.Clock}
 	}
-	return []httpapi.Part{payments, httpapi.Merchants{Read: read.Payments(), Write: cashier.Accounts{Till: p.till}}, httpapi.Callbacks{Till: p.till}, httpapi.Ledger{Read: read.Ledger(), Orders: orders, Clock: d.opt.Clock}}
+	return []httpapi.Part{payments, httpapi.Merchants{Read: read.Payments(), Write: cashier.Accounts{Till: p.till}}, httpapi.Callbacks{Till: p.till}, d.ledgerPart(orders)}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -54,7 +55,7 @@ func (d *Daemon) wire(ctx context.Context) error {
 	if err := d.wireIdentity(ctx, p); err != nil {
 		return err
 	}
-	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.log(health.Monitoring, "jobs"), Jobs: append(d.housekeeping(), d.reportJobs()...)}
+	p.runner = &jobs.Runner{Clock: d.opt.Clock, Log: d.log(health.Monitoring, "jobs"), Jobs: slices.Concat(d.housekeeping(), d.reportJobs(), d.ledgerJobs())}
 	deviceHandler, err := d.wireCharging(ctx, p)
 	if err != nil {
 		return err

@@ -191,7 +191,7 @@ func TestAlertRulesOverTheWire(t *testing.T) {
 		Records []map[string]any `json:"records"`
 	}
 	boss.OK(t, http.MethodGet, "/api/monitoring/alert-rule?size=100&sort=ruleId", nil).Into(t, &page)
-	if page.Total != 39 || page.Records[0]["name"] != "ServiceDown" || page.Records[0]["tenantId"] != nil {
+	if page.Total != 44 || page.Records[0]["name"] != "ServiceDown" || page.Records[0]["tenantId"] != nil {
 		t.Errorf("%d rules, first %v", page.Total, page.Records[0])
 	}
 	var metrics []map[string]any

@@ -165,6 +165,7 @@ func (e *estate) pay(t *testing.T, d *evcstest.Daemon) {
 	e.boss.OK(t, http.MethodPut, "/api/payment/sandbox/statement-faults", map[string]any{"date": today, "amount": 1})
 	e.post(t, "/api/reconciliation/execute", map[string]any{"reconciliationDate": today, "channel": "sandbox", "force": 1}, "batchId")
 	e.first(t, "/api/reconciliation/difference", "differenceId")
+	e.ids["account"] = "RECEIVABLE"
 }
 
 // first keeps fields of the first record of a list, which must not be empty.

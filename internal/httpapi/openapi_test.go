@@ -43,6 +43,7 @@ func everything() *Server {
 		Callbacks{},
 		Ledger{},
 		Recon{},
+		ReconReports{},
 		Dashboard{},
 		Monitoring{},
 		Alerting{},

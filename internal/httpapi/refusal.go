@@ -67,6 +67,8 @@ var refusalActions = map[string]tenant.Action{
 	"closeSession":            tenant.SessionClose,
 	"closeBatch":              tenant.ReconClose,
 	"reopenBatch":             tenant.ReconReopen,
+	"bookMovement":            tenant.LedgerBook,
+	"reverseMovement":         tenant.LedgerReverse,
 	"approveDifference":       tenant.ReconApprove,
 	"rejectDifference":        tenant.ReconApprove,
 	"resolveDifference":       tenant.ReconResolve,

@@ -44,10 +44,12 @@ func post(list ...Posting) []Posting {
 	return kept
 }
 
+func billedKey(o evcs.OrderID) string { return fmt.Sprintf("order/%d/billed", o) }
+
 // Billed books the bill of an order when it ends: the driver owes it. It is
 // booked once per order; a later change of the bill is Rebilled or Discounted.
 func Billed(t evcs.TenantID, o evcs.OrderID, at time.Time, b Bill) Entry {
-	return Entry{Tenant: t, Key: fmt.Sprintf("order/%d/billed", o), Kind: KindBilled, At: at, Order: o, Postings: b.postings()}
+	return Entry{Tenant: t, Key: billedKey(o), Kind: KindBilled, At: at, Order: o, Postings: b.postings()}
 }
 
 // Rebilled books the change of an unpaid bill (held and priced anew, or a
@@ -58,7 +60,7 @@ func Rebilled(t evcs.TenantID, o evcs.OrderID, at time.Time, before, after Bill,
 		kind = KindDiscounted
 	}
 	return Entry{
-		Tenant: t, Key: fmt.Sprintf("order/%d/rebilled/%d", o, seq), Kind: kind, At: at, Order: o,
+		Tenant: t, Key: fmt.Sprintf("order/%d/rebilled/%d", o, seq), Kind: kind, At: at, Order: o, Refers: billedKey(o),
 		Postings: after.minus(before).postings(),
 	}
 }
@@ -66,7 +68,7 @@ func Rebilled(t evcs.TenantID, o evcs.OrderID, at time.Time, before, after Bill,
 // Waived books that the unpaid bill of a cancelled order is given up.
 func Waived(t evcs.TenantID, o evcs.OrderID, at time.Time, amount evcs.Money) Entry {
 	return Entry{
-		Tenant: t, Key: fmt.Sprintf("order/%d/waived", o), Kind: KindWaived, At: at, Order: o,
+		Tenant: t, Key: fmt.Sprintf("order/%d/waived", o), Kind: KindWaived, At: at, Order: o, Refers: billedKey(o),
 		Postings: post(Posting{Account{Kind: WriteOff}, amount}, Posting{Account{Kind: Receivable}, -amount}),
 	}
 }
@@ -111,19 +113,37 @@ func Captured(m Money) Entry {
 	return m.entry(KindCaptured, fmt.Sprintf("payment/%d/captured", m.Payment), Account{Clearing, m.Channel}, against)
 }
 
-// RefundBegun books the promise to pay back.
+// RefundBegun books the promise to pay back; it is pending until Refunded or
+// RefundFailed.
 func RefundBegun(m Money) Entry {
-	return m.entry(KindRefundBegun, fmt.Sprintf("refund/%d/begun", m.Refund), m.owing(), Account{Kind: RefundPayable})
+	e := m.entry(KindRefundBegun, fmt.Sprintf("refund/%d/begun", m.Refund), m.owing(), Account{Kind: RefundPayable})
+	e.Phase = Pending
+	return e
 }
 
 // RefundFailed takes the promise back.
 func RefundFailed(m Money) Entry {
-	return m.entry(KindRefundFailed, fmt.Sprintf("refund/%d/failed", m.Refund), Account{Kind: RefundPayable}, m.owing())
+	e := reverse(RefundBegun(m), m.At)
+	e.Key, e.Kind, e.Phase = fmt.Sprintf("refund/%d/failed", m.Refund), KindRefundFailed, Void
+	return e
 }
 
 // Refunded books a refund that the channel paid out, at its acceptance time.
 func Refunded(m Money) Entry {
-	return m.entry(KindRefunded, fmt.Sprintf("refund/%d/done", m.Refund), Account{Kind: RefundPayable}, Account{Clearing, m.Channel})
+	e := m.entry(KindRefunded, fmt.Sprintf("refund/%d/done", m.Refund), Account{Kind: RefundPayable}, Account{Clearing, m.Channel})
+	e.Refers = RefundBegun(m).Key
+	return e
+}
+
+// reverse is the mirror of an entry: both together move nothing.
+func reverse(e Entry, at time.Time) Entry {
+	back := e
+	back.ID, back.Key, back.Kind, back.Phase, back.Refers, back.At, back.Booked = 0, "reversed/"+e.Key, KindReversed, Posted, e.Key, at, time.Time{}
+	back.Postings = make([]Posting, len(e.Postings))
+	for i, p := range e.Postings {
+		back.Postings[i] = Posting{p.Account, -p.Amount}
+	}
+	return back
 }
 
 // Fees books a change of what the channel kept on a day, by the verified

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -17,7 +18,8 @@ import (
 // negative: assets and expenses grow upwards, revenue and debts downwards.
 type AccountKind string
 
-// The accounts of a tenant. CLEARING has one account per channel, named after it.
+// The accounts of a tenant. CLEARING has one account per channel, named after
+// it, SHARING_PAYABLE one per party that has a share.
 const (
 	// Receivable is what drivers owe for ended charging.
 	Receivable AccountKind = "RECEIVABLE"
@@ -31,24 +33,63 @@ const (
 	RevenueIdle AccountKind = "REVENUE_IDLE"
 	// RevenueRefunded is revenue given back by refunds.
 	RevenueRefunded AccountKind = "REVENUE_REFUNDED"
+	// RevenueShared is revenue that belongs to others.
+	RevenueShared AccountKind = "REVENUE_SHARED"
 	// Discount is what was taken off bills.
 	Discount AccountKind = "DISCOUNT"
 	// Clearing is what a channel holds for the tenant.
 	Clearing AccountKind = "CLEARING"
-	// RefundPayable is what was promised back and has not left yet.
+	// RefundPayable is what was promised back and has not left yet: the clearing
+	// of refunds.
 	RefundPayable AccountKind = "REFUND_PAYABLE"
 	// Fee is what channels keep for their service.
 	Fee AccountKind = "FEE"
 	// Bank is what channels paid out.
 	Bank AccountKind = "BANK"
+	// SharingPayable is what a party of profit sharing has still to get.
+	SharingPayable AccountKind = "SHARING_PAYABLE"
 	// Suspense is money that nobody could explain yet.
 	Suspense AccountKind = "SUSPENSE"
 	// WriteOff is what was given up or found.
 	WriteOff AccountKind = "WRITE_OFF"
 )
 
+// Kinds lists the kinds of accounts in the order of a balance.
+func Kinds() []AccountKind {
+	return []AccountKind{
+		Receivable, Clearing, Bank, RefundPayable, SharingPayable, Suspense, RevenueElectricity, RevenueService, RevenueParking, RevenueIdle,
+		Discount, RevenueRefunded, RevenueShared, Fee, WriteOff,
+	}
+}
+
+// Label is what finance calls an account of the kind.
+func (k AccountKind) Label() evcs.Detail { return labels()[k] }
+
+func labels() map[AccountKind]evcs.Detail {
+	return map[AccountKind]evcs.Detail{
+		Receivable:         {ZH: "应收账款", EN: "Receivable"},
+		Clearing:           {ZH: "渠道待清算", EN: "Channel clearing"},
+		Bank:               {ZH: "银行存款", EN: "Bank"},
+		RefundPayable:      {ZH: "退款待清算", EN: "Refund clearing"},
+		SharingPayable:     {ZH: "应付分账", EN: "Sharing payable"},
+		Suspense:           {ZH: "挂账", EN: "Suspense"},
+		RevenueElectricity: {ZH: "电费收入", EN: "Revenue: energy"},
+		RevenueService:     {ZH: "服务费收入", EN: "Revenue: service"},
+		RevenueParking:     {ZH: "停车费收入", EN: "Revenue: parking"},
+		RevenueIdle:        {ZH: "占位费收入", EN: "Revenue: idle time"},
+		Discount:           {ZH: "优惠", EN: "Discounts"},
+		RevenueRefunded:    {ZH: "退款冲减收入", EN: "Revenue refunded"},
+		RevenueShared:      {ZH: "分账冲减收入", EN: "Revenue shared"},
+		Fee:                {ZH: "渠道手续费", EN: "Channel fees"},
+		WriteOff:           {ZH: "核销损益", EN: "Write-offs"},
+	}
+}
+
+// named reports whether accounts of the kind have names.
+func (k AccountKind) named() bool { return k == Clearing || k == SharingPayable }
+
 // Account names one account of a tenant; Name is the channel of a CLEARING
-// account and empty otherwise.
+// account, the party of a SHARING_PAYABLE one, and empty otherwise.
 type Account struct {
 	Kind AccountKind
 	Name string
@@ -84,6 +125,24 @@ const (
 	KindRefunded     Kind = "REFUNDED"
 	KindFees         Kind = "FEES"
 	KindWrittenOff   Kind = "WRITTEN_OFF"
+	KindPaidOut      Kind = "PAID_OUT"
+	KindShared       Kind = "SHARED"
+	KindSharePaid    Kind = "SHARE_PAID"
+	KindReversed     Kind = "REVERSED"
+)
+
+// Phase says whether an entry is final.
+type Phase string
+
+// The phases. An entry keeps its phase; that a promise was kept or taken back is
+// another entry, which refers to it.
+const (
+	// Pending books a promise whose end is not known yet.
+	Pending Phase = "PENDING"
+	// Posted books what has happened.
+	Posted Phase = "POSTED"
+	// Void takes a pending entry back.
+	Void Phase = "VOID"
 )
 
 // Entry is one fact of the journal. Key names what it books: an entry whose
@@ -94,6 +153,9 @@ type Entry struct {
 	Key      string
 	Kind     Kind
 	At       time.Time // when it happened, by the one who knows; not when it was booked
+	Booked   time.Time // by the clock of the store; zero before it is booked
+	Phase    Phase     // empty: Posted
+	Refers   string    // the key of the entry that this one settles, corrects or takes back
 	Order    evcs.OrderID
 	Payment  evcs.PaymentID
 	Refund   evcs.RefundID
@@ -117,8 +179,11 @@ func (e Entry) Check() error {
 		return fmt.Errorf("%w: %s %q", ErrIncomplete, e.Kind, e.Key)
 	}
 	var sum evcs.Money
-	for _, p := range e.Postings {
-		if p.Amount == 0 || p.Account.Kind == "" || (p.Account.Kind == Clearing) != (p.Account.Name != "") {
+	for i, p := range e.Postings {
+		if slices.ContainsFunc(e.Postings[:i], func(o Posting) bool { return o.Account == p.Account }) {
+			return fmt.Errorf("%w: %s %q posts to %q twice", ErrIncomplete, e.Kind, e.Key, p.Account)
+		}
+		if p.Amount == 0 || p.Account.Kind == "" || p.Account.Kind.named() != (p.Account.Name != "") {
 			return fmt.Errorf("%w: %s %q posts %s to %q", ErrIncomplete, e.Kind, e.Key, p.Amount, p.Account)
 		}
 		sum += p.Amount
@@ -136,6 +201,11 @@ type Store interface {
 	Append(ctx context.Context, scope evcs.Scope, e Entry) error
 	// Balance is the sum of what was posted to an account before a moment.
 	Balance(ctx context.Context, scope evcs.Scope, a Account, before time.Time) (evcs.Money, error)
+	// Moved is the sum of what entries of some kinds posted to an account in
+	// [from, to), each end open when it is zero.
+	Moved(ctx context.Context, scope evcs.Scope, a Account, kinds []Kind, from, to time.Time) (evcs.Money, error)
+	// Entry is the entry of a tenant with a key; nil when nothing is booked under it.
+	Entry(ctx context.Context, scope evcs.Scope, key string) (*Entry, error)
 }
 
 // Book checks the entry and adds it to the journal, once per key. An entry
@@ -181,6 +251,14 @@ func (t Trial) Balanced() bool {
 	return debit == credit
 }
 
+// AccountState is an account of a tenant and what it holds.
+type AccountState struct {
+	ID     int64
+	Tenant evcs.TenantID
+	Opened time.Time // when it was posted to first
+	Balance
+}
+
 // Line is one posting of an account's statement with the balance after it.
 type Line struct {
 	Entry   Entry
@@ -188,18 +266,25 @@ type Line struct {
 	Balance evcs.Money
 }
 
-// Statement lists what entries, oldest first, did to an account, beginning
-// with the balance opening.
-func Statement(a Account, opening evcs.Money, entries []Entry) []Line {
-	var lines []Line
-	for _, e := range entries {
-		for _, p := range e.Postings {
-			if p.Account != a {
-				continue
-			}
-			opening += p.Amount
-			lines = append(lines, Line{Entry: e, Amount: p.Amount, Balance: opening})
-		}
+// Run gives every line, oldest first, the balance after it, beginning with the
+// balance opening.
+func Run(opening evcs.Money, lines []*Line) {
+	for _, l := range lines {
+		opening += l.Amount
+		l.Balance = opening
 	}
-	return lines
+}
+
+// StatementFilter is what a statement is of: an account, in [From, To), each
+// end open when it is zero.
+type StatementFilter struct {
+	Account  Account
+	From, To time.Time
+}
+
+// EntryFilter narrows a list of entries; zero fields keep all.
+type EntryFilter struct {
+	Kinds    []string
+	Order    evcs.OrderID
+	From, To time.Time // when it happened
 }

@@ -52,8 +52,11 @@ type Closure struct {
 	// Earlier are the LOCAL_ONLY differences of days before, see Suspense.
 	Earlier []Difference
 	Ledger  evcs.Money // what our journal says the channel holds at the day's end
-	By      *evcs.Actor
-	At      time.Time
+	// Moved is what was paid out of the channel, beside refunds, since the closed
+	// day before: negative.
+	Moved evcs.Money
+	By    *evcs.Actor
+	At    time.Time
 }
 
 // Close makes the proof of a day, or refuses (4021) with what is in its way.
@@ -119,7 +122,7 @@ func (c *Closure) proof() *Proof {
 	f := c.Batch.Figures
 	p := &Proof{
 		Batch: c.Batch.ID, Channel: c.Batch.Channel, Day: c.Batch.Day, Payments: f.Payments, Refunds: f.Refunds, Fees: f.Fees,
-		LedgerClosing: c.Ledger, StatementSHA256: c.Batch.StatementSHA256, StatementRows: f.Rows, ClosedBy: c.By.User, ClosedAt: c.At,
+		Adjustments: c.Moved, LedgerClosing: c.Ledger, StatementSHA256: c.Batch.StatementSHA256, StatementRows: f.Rows, ClosedBy: c.By.User, ClosedAt: c.At,
 	}
 	if before := c.Around.Before; before != nil {
 		p.Opening, p.PreviousHash = before.Closing, before.Hash

@@ -70,6 +70,7 @@ type bulk struct {
 	// the first; nil where the relay does that after the commit.
 	place    func(ctx context.Context, n int) (int64, error)
 	accounts *accounts
+	clock    evcs.Clock
 	opened   bool // an account was opened
 	changed  bool // settings were changed: the mark goes up at the end
 }

@@ -20,6 +20,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	_ "modernc.org/sqlite"             // the driver "sqlite"
 
+	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/migrations"
 )
@@ -35,7 +36,9 @@ type Config struct {
 	SyncOff bool
 	// RowSecurity has PostgreSQL itself keep tenants apart; see openWalled.
 	RowSecurity bool
-	Logger      *slog.Logger
+	// Clock tells when an entry of the journal is booked; nil: the machine's.
+	Clock  evcs.Clock
+	Logger *slog.Logger
 }
 
 // DB is an open store.
@@ -51,6 +54,7 @@ type DB struct {
 	recent   recent                 // SQLite only
 	swept    atomic.Bool            // SQLite only: every event has its place
 	accounts accounts
+	clock    evcs.Clock
 	sizes    func(context.Context, *health.Database)
 	closed   sync.Once
 }
@@ -59,6 +63,9 @@ type DB struct {
 func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = evcs.SystemClock{}
 	}
 	if path, ok := strings.CutPrefix(c.URL, "sqlite:"); ok {
 		return openSQLite(ctx, path, c)
@@ -98,7 +105,7 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	}
 	pool.SetMaxOpenConns(c.Readers)
 	pool.SetMaxIdleConns(c.Readers)
-	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, sizes: sizesSQLite(path)}
+	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, clock: c.Clock, sizes: sizesSQLite(path)}
 	reading := append(slices.Clone(pragmas), "query_only(1)", "cache_size("+readerCache+")")
 	db.reads = &liteReads{newStatements(pool.PrepareContext), newLiteReaders(path, reading, c.Readers)}
 	if db.writer, err = newWriter(ctx, path, append(pragmas, "cache_size("+writerCache+")"), c.Logger, db); err != nil {
@@ -125,7 +132,7 @@ func openPostgres(ctx context.Context, c Config) (*DB, error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to PostgreSQL: %w", err), pool.Close())
 	}
-	return &DB{engine: migrations.Postgres, url: c.URL, walled: c.RowSecurity, pool: pool, log: c.Logger, sizes: sizesPostgres(pool)}, nil
+	return &DB{engine: migrations.Postgres, url: c.URL, walled: c.RowSecurity, pool: pool, log: c.Logger, clock: c.Clock, sizes: sizesPostgres(pool)}, nil
 }
 
 // Engine is "sqlite" or "postgres", for people and for health reports.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/recon"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -55,6 +56,12 @@ func (s Gauges) Read(ctx context.Context, metric string, now time.Time) ([]alarm
 		return s.devices(ctx, temperatures, minutesAgo(10))
 	case "suspense_rising_days":
 		return s.suspense(ctx, now)
+	case "clearing_age_days":
+		return s.aged(ctx, ledger.Clearing, now)
+	case "refund_clearing_age_days":
+		return s.aged(ctx, ledger.RefundPayable, now)
+	case "suspense_age_days":
+		return s.aged(ctx, ledger.Suspense, now)
 	case "quota_usage":
 		return s.quotas(ctx)
 	case "tenant_days_left":

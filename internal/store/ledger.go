@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -25,9 +26,10 @@ var errBooked = errors.New("booked already")
 // Append implements ledger.Store.
 func (l Ledger) Append(ctx context.Context, scope evcs.Scope, e ledger.Entry) error {
 	id, err := l.q.number(ctx, "append to journal", errBooked, `
-		INSERT INTO journal (tenant_id, key, kind, at, order_id, payment_id, refund_id, memo, sandbox)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id`,
-		whole(scope.Tenant), words(e.Key), words(e.Kind), moment(e.At), whole(e.Order), whole(e.Payment), whole(e.Refund), words(e.Memo), truth(e.Sandbox))
+		INSERT INTO journal (tenant_id, key, kind, at, order_id, payment_id, refund_id, memo, sandbox, booked_at, phase, refers)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant_id, key) DO NOTHING RETURNING id`,
+		whole(scope.Tenant), words(e.Key), words(e.Kind), moment(e.At), whole(e.Order), whole(e.Payment), whole(e.Refund), words(e.Memo), truth(e.Sandbox),
+		moment(l.q.bulk.clock.Now()), words(cmp.Or(e.Phase, ledger.Posted)), words(e.Refers))
 	if errors.Is(err, errBooked) {
 		return nil
 	}
@@ -80,6 +82,27 @@ func (l Ledger) Balance(ctx context.Context, scope evcs.Scope, a ledger.Account,
 	return sum, err
 }
 
+// Entry implements ledger.Store.
+func (l Ledger) Entry(ctx context.Context, scope evcs.Scope, key string) (*ledger.Entry, error) {
+	in, tenant := scopeCond("j.tenant_id", scope)
+	list, err := l.q.entries(ctx, "read entry", `SELECT `+entryColumns+`, a.kind, a.name, p.amount FROM journal j
+		LEFT JOIN postings p ON p.entry_id = j.id LEFT JOIN accounts a ON a.id = p.account_id WHERE `+in+` AND j.key = ? ORDER BY j.id, p.line_no`, tenant, key)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// Moved implements ledger.Store.
+func (l Ledger) Moved(ctx context.Context, scope evcs.Scope, a ledger.Account, kinds []ledger.Kind, from, to time.Time) (evcs.Money, error) {
+	f := ofAccount(scope, a)
+	among(&f, "j.kind", kinds)
+	f.within("j.at", evcs.Millis(from), evcs.Millis(to))
+	var sum evcs.Money
+	err := l.q.one(ctx, "read movement", nil, []any{&sum}, `SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM `+lineTables+f.where(), f.args...)
+	return sum, err
+}
+
 // TrialBalance adds up every account of the scope by what happened before a
 // moment.
 func (l Ledger) TrialBalance(ctx context.Context, scope evcs.Scope, before time.Time) (ledger.Trial, error) {
@@ -101,28 +124,9 @@ func (l Ledger) TrialBalance(ctx context.Context, scope evcs.Scope, before time.
 
 // EntriesOf lists the entries of an order, oldest first.
 func (l Ledger) EntriesOf(ctx context.Context, scope evcs.Scope, o evcs.OrderID) ([]ledger.Entry, error) {
-	list := []ledger.Entry{}
-	err := l.q.each(ctx, "read entries of order", func(rows *sql.Rows) error {
-		var e ledger.Entry
-		var p ledger.Posting
-		var at int64
-		if err := rows.Scan(&e.ID, &e.Tenant, &e.Key, &e.Kind, &at, &e.Order, &e.Payment, &e.Refund, &e.Memo, &e.Sandbox,
-			&p.Account.Kind, &p.Account.Name, &p.Amount); err != nil {
-			return err
-		}
-		e.At = evcs.FromMillis(at)
-		if n := len(list); n > 0 && list[n-1].ID == e.ID {
-			list[n-1].Postings = append(list[n-1].Postings, p)
-			return nil
-		}
-		e.Postings = []ledger.Posting{p}
-		list = append(list, e)
-		return nil
-	}, `
-		SELECT j.id, j.tenant_id, j.key, j.kind, j.at, j.order_id, j.payment_id, j.refund_id, j.memo, j.sandbox, a.kind, a.name, p.amount
+	return l.q.entries(ctx, "read entries of order", `SELECT `+entryColumns+`, a.kind, a.name, p.amount
 		FROM journal j JOIN postings p ON p.entry_id = j.id JOIN accounts a ON a.id = p.account_id
 		WHERE j.`+moneyWithin(scope)+` AND j.order_id = ? ORDER BY j.id, p.line_no`, scope.Tenant, o)
-	return list, err
 }
 
 // moneyWithin is the condition that keeps rows within the scope; it takes the

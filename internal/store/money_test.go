@@ -79,7 +79,10 @@ func TestJournal(t *testing.T) {
 			t.Fatalf("%v %v", entries, err)
 		}
 		for i := range entries {
-			entries[i].ID = 0
+			if entries[i].Booked.IsZero() || entries[i].Phase != ledger.Posted {
+				t.Errorf("%+v", entries[i])
+			}
+			entries[i].ID, entries[i].Booked, entries[i].Phase = 0, time.Time{}, ""
 		}
 		if d := cmp.Diff([]ledger.Entry{bill, captured}, entries); d != "" {
 			t.Error(d)

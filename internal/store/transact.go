@@ -100,7 +100,7 @@ func (db *DB) throughPipe(ctx context.Context, again bool, fn func(*Tx) error) e
 
 // runWhole runs fn and writes what it has added.
 func (db *DB) runWhole(ctx context.Context, c conn, fn func(*Tx) error) error {
-	tx := &Tx{q: querier{c: c, dollars: true, wall: db.walled, bulk: &bulk{accounts: &db.accounts}}}
+	tx := &Tx{q: querier{c: c, dollars: true, wall: db.walled, bulk: &bulk{accounts: &db.accounts, clock: db.clock}}}
 	if err := run(tx, fn); err != nil {
 		return err
 	}

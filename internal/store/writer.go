@@ -62,7 +62,7 @@ func newWriter(ctx context.Context, path string, pragmas []string, log *slog.Log
 		lite: l, pool: pool, conn: liteConn{l, newStatements(pool.PrepareContext)}, log: log, published: db.recent.keep,
 		queue: make(chan *job, queueMax), done: make(chan struct{}),
 	}
-	w.rows.named, w.rows.place, w.rows.accounts = make(map[string]uint8), w.place, &db.accounts
+	w.rows.named, w.rows.place, w.rows.accounts, w.rows.clock = make(map[string]uint8), w.place, &db.accounts, db.clock
 	go w.write(context.WithoutCancel(ctx))
 	return w, nil
 }

@@ -38,6 +38,8 @@ const (
 	ReconApprove     Action = "RECON_APPROVE"
 	ReconClose       Action = "RECON_CLOSE"
 	ReconReopen      Action = "RECON_REOPEN"
+	LedgerBook       Action = "LEDGER_BOOK"
+	LedgerReverse    Action = "LEDGER_REVERSE"
 	AlertAcknowledge Action = "ALERT_ACKNOWLEDGE"
 	AlertResolve     Action = "ALERT_RESOLVE"
 	Export           Action = "EXPORT"
@@ -70,6 +72,8 @@ const (
 	KindBatch      = "RECON_BATCH"
 	KindDifference = "RECON_DIFFERENCE"
 	KindAlert      = "ALERT"
+
+	KindLedgerEntry = "LEDGER_ENTRY"
 )
 
 // Created is the action of creating a kind of object.
@@ -114,6 +118,8 @@ func Actions() map[Action]evcs.Detail {
 		ReconApprove:     {ZH: "复核对账差异", EN: "Difference approved"},
 		ReconClose:       {ZH: "关账", EN: "Batch closed"},
 		ReconReopen:      {ZH: "重新打开账期", EN: "Batch reopened"},
+		LedgerBook:       {ZH: "登记资金变动", EN: "Movement booked"},
+		LedgerReverse:    {ZH: "冲销分录", EN: "Entry reversed"},
 		AlertAcknowledge: {ZH: "确认告警", EN: "Alert acknowledged"},
 		AlertResolve:     {ZH: "解决告警", EN: "Alert resolved"},
 		Export:           {ZH: "导出数据", EN: "Data exported"},
