@@ -74,6 +74,11 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 		do(e.boss, "POST", evcstest.Path("/api/reconciliation/difference/%d/resolve", x.DifferenceID), fields{"action": "EXPLAIN", "reason": "r"})
 		do(checker, "POST", evcstest.Path("/api/reconciliation/difference/%d/approve", x.DifferenceID), fields{})
 	}
+	moved := fields{"kind": "PAID_OUT", "channel": "alipay", "reference": "B-1", "amount": 1}
+	do(e.boss, "POST", "/api/ledger/movement", moved)
+	delete(moved, "amount")
+	moved["reason"] = "r"
+	do(e.boss, "POST", "/api/ledger/movement/reverse", moved)
 	do(e.boss, "POST", "/api/reconciliation/batch/%v/close", fields{}, "batchId")
 	do(checker, "POST", "/api/reconciliation/batch/%v/reopen", fields{"reason": "r"}, "batchId")
 

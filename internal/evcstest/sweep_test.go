@@ -55,6 +55,7 @@ var notTheirs = map[string]string{
 	"*.serviceName":                "one of the parts of the daemon",
 	"*.resource":                   "one of some words",
 	"*.action":                     "one of some words",
+	"*.account":                    "one of some words: each tenant has accounts of these kinds",
 	"createApiKey.code":            "",
 	"createTenant.tenantCode":      "unique in the installation: may answer taken",
 	"checkTenantCode.tenantCode":   "unique in the installation: true = taken",
@@ -172,6 +173,8 @@ func needed(x described, own *estate, at spot) given {
 		g := body(map[string]any{"reconciliationDate": "2027-02-08", "date": "2027-02-08", "channel": "sandbox"})
 		g[spot{"path", "channel"}] = "sandbox"
 		return g
+	case "bookMovement", "reverseMovement":
+		return body(map[string]any{"kind": "PAID_OUT", "channel": "alipay", "reference": fresh(), "amount": 1})
 	case "resetPassword":
 		return body(map[string]any{"newPassword": "Another-password-7"})
 	case "moveTenant":
