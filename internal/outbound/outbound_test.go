@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -159,5 +160,31 @@ func TestACappedBodyFailsAndIsNotCut(t *testing.T) {
 		if ok != (err == nil) || ok && len(text) != n || !ok && (!errors.Is(err, ErrTooLong) || len(text) != 10) {
 			t.Errorf("%d bytes: %d, %v", n, len(text), err)
 		}
+	}
+}
+
+func TestASpooledReplyIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	f, err := Spool(strings.NewReader("a long reply"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if text, err := io.ReadAll(f); err != nil || string(text) != "a long reply" {
+			t.Errorf("%q %v", text, err)
+		}
+		if err := f.Rewind(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Spool(iotest.ErrReader(ErrTooLong)); !errors.Is(err, ErrTooLong) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left %v %v", left, err)
 	}
 }

@@ -1,0 +1,209 @@
+package alipay
+
+import (
+	"context"
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	sdk "github.com/smartwalle/alipay/v3"
+	"github.com/smartwalle/nsign"
+
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/outbound"
+	"github.com/evcs/evcs/internal/payment"
+)
+
+// The addresses of the gateway; an account of mode SANDBOX uses the second.
+const (
+	liveGateway    = "https://openapi.alipay.com/gateway.do"
+	sandboxGateway = "https://openapi-sandbox.dl.alipaydev.com/gateway.do"
+)
+
+// Hosts are the hosts of Alipay: its gateways, and where statements lie.
+func Hosts() []string {
+	return []string{
+		"openapi.alipay.com", "openapi-sandbox.dl.alipaydev.com",
+		"dwbillcenter.alipay.com", "dwbillcenter.alipaydev.com", "dwbillcenter-sandbox.dl.alipaydev.com",
+	}
+}
+
+// maxAccounts bounds how many accounts are held open.
+const maxAccounts = 1024
+
+// Config is what a Channel is made of.
+type Config struct {
+	Guard *outbound.Guard // of Hosts
+}
+
+// Channel is Alipay. It implements payment.Channel and is safe for concurrent
+// use.
+type Channel struct {
+	cfg  Config
+	mu   sync.Mutex
+	open map[payment.MerchantID]*account
+}
+
+// New makes the channel.
+func New(c Config) *Channel {
+	return &Channel{cfg: c, open: make(map[payment.MerchantID]*account)}
+}
+
+// account is a merchant account that is ready to be used.
+type account struct {
+	version int64
+	digest  [sha256.Size]byte
+	id      payment.Account
+	keys    keyring
+	client  *sdk.Client
+}
+
+// zone is the zone of all of Alipay's times.
+var zone = payment.StatementZone()
+
+const timeLayout = "2006-01-02 15:04:05"
+
+// account opens an account, or finds it opened. The error says nothing of the
+// keys.
+func (c *Channel) account(m payment.Merchant) (*account, error) {
+	digest := sha256.Sum256(append([]byte(m.Mode+"\n"+m.Config+"\n"), m.Secrets...))
+	c.mu.Lock()
+	a := c.open[m.ID]
+	c.mu.Unlock()
+	if a != nil && a.version == m.Version && a.digest == digest {
+		return a, nil
+	}
+	a, err := c.build(m)
+	if err != nil {
+		return nil, err
+	}
+	a.version, a.digest = m.Version, digest
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) >= maxAccounts {
+		clear(c.open)
+	}
+	c.open[m.ID] = a
+	return a, nil
+}
+
+func (c *Channel) build(m payment.Merchant) (*account, error) {
+	id, err := m.Account()
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := m.Keys()
+	if err != nil {
+		return nil, err
+	}
+	a := &account{id: id}
+	for _, k := range secrets.PlatformKeys {
+		key, _, err := payment.ParsePublicKey(k.PublicKey)
+		if err != nil {
+			return nil, errors.Join(errAccount, err)
+		}
+		a.keys = append(a.keys, key)
+	}
+	private, err := payment.ParsePrivateKey(secrets.PrivateKey)
+	if err != nil {
+		return nil, errors.Join(errAccount, err)
+	}
+	gateway := liveGateway
+	if m.Mode != payment.Live {
+		gateway = sandboxGateway
+	}
+	signer := nsign.New(nsign.WithMethod(nsign.NewRSAMethod(crypto.SHA256, private, nil)), nsign.WithEncoder(sdk.Encoder{}))
+	// Not "production", whatever the mode: that would have the library fetch any
+	// certificate that an unproven message names. The address is what matters.
+	a.client, err = sdk.NewWithSigner(id.AppID, signer, false, sdk.WithSandboxGateway(gateway), sdk.WithHTTPClient(c.cfg.Guard.Client()),
+		sdk.WithTimeLocation(zone), sdk.WithVerifier("the account's keys", a.keys))
+	if err != nil {
+		return nil, errAccount
+	}
+	return a, nil
+}
+
+var (
+	errAccount = errors.New("the merchant account of Alipay cannot be used")
+	errUnknown = errors.New("no key of the account verifies the signature")
+)
+
+// reach is account for a call to the channel: an account of real money does
+// not go to a gateway whose money is not real.
+func (c *Channel) reach(m payment.Merchant) (*account, error) {
+	if m.Mode == payment.Live && c.cfg.Guard.Loopback() {
+		return nil, evcs.WithDetail(payment.ErrNotConfigured, evcs.Detail{
+			ZH: "支付宝网关指向本机, 真实账户不可用", EN: "the gateway of Alipay is on this machine; an account of mode LIVE is not used with it",
+		}, map[string]any{"channel": payment.ChannelAlipay})
+	}
+	return c.account(m)
+}
+
+// keyring are the keys that verify what Alipay sends, the newest first. Alipay
+// does not say which one it used. It implements the library's Verifier.
+type keyring []*rsa.PublicKey
+
+// VerifyBytes reports whether any of the keys signed data.
+func (k keyring) VerifyBytes(data, signature []byte, _ ...nsign.SignOption) error {
+	sum := sha256.Sum256(data)
+	for _, key := range k {
+		if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {
+			return nil
+		}
+	}
+	return errUnknown
+}
+
+// VerifyValues is VerifyBytes over a form as Alipay joins it.
+func (k keyring) VerifyValues(values url.Values, signature []byte, _ ...nsign.SignOption) error {
+	return k.VerifyBytes([]byte(joined(values)), signature)
+}
+
+// joined is the text that Alipay signs of a form: everything but the signature,
+// by name, decoded, empty values too.
+func joined(values url.Values) string {
+	names := make([]string, 0, len(values))
+	for name := range values {
+		if name != "sign" && name != "sign_type" && name != "alipay_cert_sn" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for i, name := range names {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(name + "=" + values.Get(name))
+	}
+	return b.String()
+}
+
+// local reads a time of Alipay, which names no zone; zero when it is none.
+func local(text string) time.Time {
+	at, err := time.ParseInLocation(timeLayout, text, zone)
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+// bulk is the client for statements.
+func (c *Channel) bulk() *http.Client { return c.cfg.Guard.Bulk(maxStatement, statementPatience) }
+
+// call runs a call of the library. A reply must not be able to stop evcsd.
+func call(ctx context.Context, fn func(ctx context.Context) error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.Join(payment.ErrUnknownOutcome, errors.New("the gateway's reply cannot be read"))
+		}
+	}()
+	return fn(ctx)
+}
