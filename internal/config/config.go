@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/evcs/evcs/internal/outbound"
 )
 
 // Config is every setting of evcsd, under the names of contract §1.11.
@@ -142,6 +144,18 @@ type Payment struct {
 	Sandbox bool `koanf:"sandbox" doc:"Offer the sandbox channel, whose money is not real"`
 	// CallbackBase is the public address that channels call back.
 	CallbackBase string `koanf:"callbackBase" doc:"Public base URL of payment callbacks"`
+	Alipay       Alipay `koanf:"alipay"`
+	Wechat       Wechat `koanf:"wechat"`
+}
+
+// Alipay says where Alipay is asked.
+type Alipay struct {
+	Gateway string `koanf:"gateway" doc:"Base URL that stands for Alipay's hosts; empty: themselves. One on this machine serves accounts of mode SANDBOX only"`
+}
+
+// Wechat says where WeChat Pay is asked.
+type Wechat struct {
+	Gateway string `koanf:"gateway" doc:"Base URL that stands for WeChat Pay's hosts; empty: themselves. One on this machine serves accounts of mode SANDBOX only"`
 }
 
 // Outbound says where webhooks and notification channels may reach.
@@ -329,6 +343,11 @@ func (c Config) checkAddresses(f *faultsOf) {
 	for _, origin := range c.CORS.Origins {
 		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.Contains(origin, "*") {
 			f.add("cors.origins", "must be origins such as https://ops.example.com, %q is none", origin)
+		}
+	}
+	for key, gateway := range map[string]string{"payment.alipay.gateway": c.Payment.Alipay.Gateway, "payment.wechat.gateway": c.Payment.Wechat.Gateway} {
+		if _, err := outbound.ParseGateway(gateway); err != nil {
+			f.add(key, "%v", err)
 		}
 	}
 	if base := c.Payment.CallbackBase; base != "" {

@@ -32,7 +32,10 @@ const (
 
 // wireMoney makes the till and its channels.
 func (d *Daemon) wireMoney(p *parts) error {
-	channels := make(map[string]payment.Channel)
+	channels, err := d.realChannels()
+	if err != nil {
+		return err
+	}
 	p.till = cashier.New(cashier.Config{
 		Clock: d.opt.Clock, Log: d.log(health.Payment, "cashier"), Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
 		Node: d.node(), Pace: channelPace,

@@ -1,0 +1,49 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/evcs/evcs/internal/alipay"
+	"github.com/evcs/evcs/internal/config"
+	"github.com/evcs/evcs/internal/health"
+	"github.com/evcs/evcs/internal/outbound"
+	"github.com/evcs/evcs/internal/payment"
+	"github.com/evcs/evcs/internal/wechatpay"
+)
+
+// realChannels are the channels whose money is real, unless the settings lead
+// to a gateway on this machine.
+func (d *Daemon) realChannels() (map[string]payment.Channel, error) {
+	cfg := d.opt.Config
+	open, err := config.Prefixes(cfg.Outbound.AllowCIDR)
+	if err != nil {
+		return nil, fmt.Errorf("outbound.allowCidr: %w", err)
+	}
+	guard := func(name, gateway string, hosts []string) (*outbound.Guard, error) {
+		to, err := outbound.ParseGateway(gateway)
+		if err != nil {
+			return nil, fmt.Errorf("payment.%s.gateway: %w", name, err)
+		}
+		return outbound.New(outbound.Config{Hosts: hosts, Gateway: to, Open: open, Log: d.log(health.Payment, name)}), nil
+	}
+	ali, err := guard(payment.ChannelAlipay, cfg.Payment.Alipay.Gateway, alipay.Hosts())
+	if err != nil {
+		return nil, err
+	}
+	wechat, err := guard(payment.ChannelWechat, cfg.Payment.Wechat.Gateway, wechatpay.Hosts())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]payment.Channel{
+		payment.ChannelAlipay: alipay.New(alipay.Config{Guard: ali}),
+		payment.ChannelWechat: wechatpay.New(wechatpay.Config{Clock: d.opt.Clock, Guard: wechat, CallbackBase: cfg.Payment.CallbackBase}),
+	}, nil
+}
+
+// The statements and the trial of an account are asked for by these names.
+var (
+	_ payment.FundChannel = (*alipay.Channel)(nil)
+	_ payment.FundChannel = (*wechatpay.Channel)(nil)
+	_ payment.Checker     = (*alipay.Channel)(nil)
+	_ payment.Checker     = (*wechatpay.Channel)(nil)
+)
