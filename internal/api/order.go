@@ -78,7 +78,7 @@ type Order struct {
 // the order, to the cent.
 type Line struct {
 	LineNo            int     `json:"lineNo"`
-	Kind              string  `json:"kind" enum:"ENERGY,PARKING,IDLE,DISCOUNT"`
+	Kind              string  `json:"kind" enum:"START,ENERGY,IDLE,PARKING,MINIMUM,CAP,DISCOUNT" doc:"START the start fee, MINIMUM what is missing to the plan's least amount, CAP what exceeds its highest (negative)"`
 	PeriodKind        *string `json:"periodKind" enum:"SHARP,PEAK,FLAT,VALLEY"`
 	From              Time    `json:"from"`
 	To                Time    `json:"to"`
@@ -103,7 +103,9 @@ type OrderResult struct {
 // RepricedOrder is the answer to reprice.
 type RepricedOrder struct {
 	Order
-	AmountBefore Money `json:"amountBefore"`
+	AmountBefore Money  `json:"amountBefore"`
+	LinesBefore  []Line `json:"linesBefore" doc:"The lines as they were"`
+	Difference   Money  `json:"difference" doc:"The new amount less the one before"`
 }
 
 // StartConnector is the body of POST /api/charger/{chargerId}/connectors/{connectorNo}/start.

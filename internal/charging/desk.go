@@ -191,49 +191,58 @@ func (e *Engine) Adjust(ctx context.Context, a *evcs.Actor, old *order.Order, di
 	})
 }
 
-// Reprice prices a held order anew with a plan. A dry run changes nothing. It
-// returns the order, its lines, and the amount before.
-func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, plan evcs.PlanID, reason string, dry bool) (*order.Order, []tariff.Line, evcs.Money, error) {
-	var lines []tariff.Line
-	var amount evcs.Money
+// Repriced is an order priced anew, and what it was before.
+type Repriced struct {
+	Order         *order.Order
+	Lines, Before []tariff.Line
+	AmountBefore  evcs.Money
+}
+
+// Reprice prices a held order anew with a plan. A dry run changes nothing.
+func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, plan evcs.PlanID, reason string, dry bool) (Repriced, error) {
+	var out Repriced
 	errDry := evcs.NewError(evcs.CodeInternalError, "a dry run ends here")
-	var tried *order.Order
 	made, err := e.change(ctx, a, old, tenant.OrderReprice, reason, func(tx Tx, s *site, o *order.Order, now time.Time) (order.Change, error) {
+		out = Repriced{AmountBefore: o.Amount}
 		x, err := tx.Orders().Session(ctx, s.scope(), o.Session)
 		if err != nil {
+			return order.Change{}, err
+		}
+		if out.Before, err = tx.Orders().Lines(ctx, s.scope(), o.ID); err != nil {
 			return order.Change{}, err
 		}
 		r := &running{session: x, order: &order.Order{}}
 		if err := s.freeze(ctx, tx, r, plan, now); err != nil {
 			return order.Change{}, err
 		}
-		points, err := curve(ctx, tx, x)
+		readings, err := curve(ctx, tx, x)
 		if err != nil {
 			return order.Change{}, err
 		}
-		bill, err := s.bill(r, points)
+		bill, err := s.bill(r, readings)
 		if err != nil {
 			return order.Change{}, err
 		}
 		before := ledgerBill(o)
-		amount, lines = o.Amount, bill.Lines
+		out.Lines = bill.Lines
 		c, err := order.Review{Order: o}.Reprice(r.order.Plan, r.order.Snapshot, bill, now)
 		if err != nil {
 			return c, err
 		}
 		if dry {
-			tried = o
+			out.Order = o
 			return order.Change{}, errDry
 		}
-		if err := tx.Orders().SetLines(ctx, o, lines); err != nil {
+		if err := tx.Orders().SetLines(ctx, o, out.Lines); err != nil {
 			return c, err
 		}
 		return c, ledger.Book(ctx, tx.Ledger(), ledger.Rebilled(o.Tenant, o.ID, now, before, ledgerBill(o), o.Version))
 	})
-	if dry && tried != nil {
-		return tried, lines, amount, nil
+	if dry && out.Order != nil {
+		return out, nil
 	}
-	return made, lines, amount, err
+	out.Order = made
+	return out, err
 }
 
 // audit records what a person did to a session or an order.

@@ -73,21 +73,22 @@ func TestReprice(t *testing.T) {
 			t.Fatalf("%+v", o)
 		}
 		y.write(func(tx *store.Tx) error { return y.makePlan(t.Context(), tx) })
-		dry, lines, before, err := y.engine.Reprice(t.Context(), y.actor, o, y.plan, "no tariff", true)
-		if err != nil || dry.Amount != 1500 || len(lines) == 0 || before != 0 {
-			t.Fatalf("dry: %+v %v %v", dry, lines, err)
+		dry, err := y.engine.Reprice(t.Context(), y.actor, o, y.plan, "no tariff", true)
+		if err != nil || dry.Order.Amount != 1500 || len(dry.Lines) == 0 || len(dry.Before) != 0 || dry.AmountBefore != 0 {
+			t.Fatalf("dry: %+v %v", dry, err)
 		}
 		if now := y.order(o.Session); now.Amount != 0 || now.Version != o.Version {
 			t.Errorf("a dry run changed %+v", now)
 		}
-		made, _, _, err := y.engine.Reprice(t.Context(), y.actor, o, y.plan, "no tariff", false)
+		repriced, err := y.engine.Reprice(t.Context(), y.actor, o, y.plan, "no tariff", false)
+		made := repriced.Order
 		if err != nil || made.Amount != 1500 || made.Anomalies.Has(order.NoTariff) {
 			t.Fatalf("%+v %v", made, err)
 		}
 		if made, err = y.engine.ToPay(t.Context(), y.actor, y.order(o.Session)); err != nil || made.Status != order.ToPay || made.Held {
 			t.Errorf("release: %+v %v", made, err)
 		}
-		if _, _, _, err := y.engine.Reprice(t.Context(), y.actor, made, y.plan, "again", false); code(err) != evcs.CodeOrderState {
+		if _, err := y.engine.Reprice(t.Context(), y.actor, made, y.plan, "again", false); code(err) != evcs.CodeOrderState {
 			t.Errorf("an order to pay: %v", err)
 		}
 		y.balanced()
@@ -308,7 +309,7 @@ func TestAnotherTenantFindsNothing(t *testing.T) {
 			"cancel":  func() error { _, err := y.engine.CancelOrder(ctx, y.actor, &foreign, "x"); return err },
 			"adjust":  func() error { _, err := y.engine.Adjust(ctx, y.actor, &foreign, 1, "x"); return err },
 			"to pay":  func() error { _, err := y.engine.ToPay(ctx, y.actor, &foreign); return err },
-			"reprice": func() error { _, _, _, err := y.engine.Reprice(ctx, y.actor, &foreign, y.plan, "x", false); return err },
+			"reprice": func() error { _, err := y.engine.Reprice(ctx, y.actor, &foreign, y.plan, "x", false); return err },
 			"close":   func() error { _, err := y.engine.Close(ctx, y.actor, &x, charging.Closing{}); return err },
 			"adopt": func() error {
 				x.State = order.SessionOrphan

@@ -126,7 +126,7 @@ func (s *site) follow(ctx context.Context, tx Tx, r *running, now time.Time) err
 		return nil
 	}
 	r.told = now
-	bill, err := s.bill(r, r.points)
+	bill, err := s.bill(r, nil)
 	if err == nil && r.order.Status == order.Charging {
 		order.Charge{Order: r.order}.Estimate(x.Energy, x.Seconds, bill)
 		r.order.UpdatedAt = now

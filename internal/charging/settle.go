@@ -35,7 +35,7 @@ func (s *site) freeze(ctx context.Context, tx Tx, r *running, asked evcs.PlanID,
 	if err != nil {
 		return err
 	}
-	r.order.Plan, r.order.Snapshot = chosen.Plan.ID, chosen.Plan.Snapshot
+	r.order.Plan, r.order.Snapshot, r.order.PlanChosen = chosen.Plan.ID, chosen.Plan.Snapshot, chosen.String()
 	r.snapshot, err = s.frozen(ctx, tx, chosen.Plan.Snapshot)
 	return err
 }
@@ -50,33 +50,35 @@ func (s *site) freezeIfAny(ctx context.Context, tx Tx, r *running, at time.Time)
 	return err
 }
 
-// bill prices a session that has ended or goes on. Without a tariff it is
-// empty, and the order is held.
-func (s *site) bill(r *running, points []tariff.Point) (tariff.Bill, error) {
+// bill prices a session that has ended or goes on, by its track or, where that
+// does not tell all, by every reading. Without a tariff it is empty, and the
+// order is held.
+func (s *site) bill(r *running, readings []tariff.Point) (tariff.Bill, error) {
 	if r.snapshot == nil {
 		return tariff.Bill{}, nil
 	}
 	x := r.session
-	stop := x.StoppedAt
-	if stop.IsZero() {
-		stop = x.StartedAt.Add(time.Duration(x.Seconds) * time.Second)
+	if readings == nil {
+		return tariff.Price(*r.snapshot, r.track.Curve(s.zone, x.StartedAt, x.Until(), x.Energy))
 	}
-	return tariff.Price(*r.snapshot, tariff.Curve{Zone: s.zone, Start: x.StartedAt, Stop: stop, Points: points, Total: x.Energy})
+	return tariff.Price(*r.snapshot, tariff.Curve{Zone: s.zone, Start: x.StartedAt, Stop: x.Until(), Points: readings, Total: x.Energy})
 }
 
 // curve is what pricing needs of a session's readings.
 func curve(ctx context.Context, tx Tx, x *order.Session) ([]tariff.Point, error) {
 	list, err := tx.Orders().Curve(ctx, x)
-	if err != nil {
-		return nil, err
-	}
+	return points(list), err
+}
+
+// points are the readings that say how much energy there was; not nil.
+func points(list []evcs.Sample) []tariff.Point {
 	points := make([]tariff.Point, 0, len(list))
 	for _, c := range list {
 		if c.Has(evcs.HasRegister) || c.Has(evcs.HasEnergy) {
 			points = append(points, tariff.Point{At: c.At, Energy: c.Energy})
 		}
 	}
-	return points, nil
+	return points
 }
 
 // ending is what a session ends by.
@@ -100,17 +102,17 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 	if taken, err := e.takeBack(ctx, tx, s, r, how, at); taken || err != nil {
 		return err
 	}
-	points := r.points
-	if !r.whole || r.late {
+	var readings []tariff.Point // nil: the track tells all
+	if !r.whole || r.late || !r.track.Tells(x.StartedAt, x.StoppedAt, x.Energy) {
 		var err error
-		if points, err = curve(ctx, tx, x); err != nil {
+		if readings, err = curve(ctx, tx, x); err != nil {
 			return err
 		}
 	}
 	if r.snapshot == nil && x.Energy > 0 {
 		x.Anomalies = x.Anomalies.With(order.NoTariff)
 	}
-	bill, err := s.bill(r, points)
+	bill, err := s.bill(r, readings)
 	if err != nil { // a defect of the readings never makes a bill of nothing
 		x.Anomalies, bill = x.Anomalies.With(order.EnergyImplausible), tariff.Bill{}
 		e.Log.ErrorContext(ctx, "pricing failed", slog.Any("session", x.UID), slog.Any("error", err))

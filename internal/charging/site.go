@@ -46,9 +46,9 @@ type running struct {
 	session  *order.Session
 	order    *order.Order
 	snapshot *tariff.Snapshot // nil: no tariff
-	points   []tariff.Point   // the first and last reading of each quarter of an hour
-	whole    bool             // points are all there were when it was read
-	late     bool             // a reading came that is older than the newest: points lacks it
+	track    tariff.Track     // its readings, thinned
+	whole    bool             // the track had all there were when it was read
+	late     bool             // a reading came that is older than the newest: the track lacks it
 	told     time.Time        // the last session.meter event
 }
 
@@ -115,18 +115,9 @@ func (s *site) load(ctx context.Context, tx Tx, x *order.Session) (*running, err
 	return r, nil
 }
 
-// quarter is the grid of tariff boundaries.
-const quarter = 15 * time.Minute
-
-// point adds a reading to what pricing needs: between boundaries only the
-// first and the last of each quarter matter.
+// point adds a reading to what pricing needs.
 func (r *running) point(x evcs.Sample) {
-	p := tariff.Point{At: x.At, Energy: x.Energy}
-	if n := len(r.points); n >= 2 && r.points[n-2].At.Truncate(quarter).Equal(p.At.Truncate(quarter)) {
-		r.points = append(r.points[:n-1:n-1], p) // a copy: the memory of a failed transaction is not ours
-		return
-	}
-	r.points = append(r.points[:len(r.points):len(r.points)], p)
+	r.track = r.track.With(tariff.Point{At: x.At, Energy: x.Energy})
 }
 
 func (s *site) clone() *site {

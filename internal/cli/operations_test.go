@@ -78,7 +78,7 @@ func readDocument(t *testing.T) []operation {
 
 // sends maps the functions of the client that send to the method they use.
 var sends = map[string]string{
-	"get": "GET", "page": "GET", "stream": "GET", "post": "POST", "postOnce": "POST", "keyed": "POST", "put": "PUT", "remove": "DELETE",
+	"get": "GET", "page": "GET", "stream": "GET", "post": "POST", "postOnce": "POST", "keyed": "POST", "put": "PUT", "remove": "DELETE", "erase": "DELETE",
 }
 
 // readClient maps "METHOD /path" to the client's method, such as Orders.List.

@@ -19,6 +19,10 @@ func newPlanGroup(e *env) *cobra.Command {
 			{"name", "name", "name", required},
 			{"code", "code", "code, unique in the tenant", required},
 			{"segments", "segments", "JSON list of segments; usually by --file", required},
+			{"calendars", "calendars", "JSON list of days with segments of their own", false},
+			{"start-fee", "startFee", "yuan, once of a session that took energy", false},
+			{"min", "minAmount", "yuan, least amount of a session that took energy", false},
+			{"max", "maxAmount", "yuan, highest amount of a session", false},
 			{"priority", "priority", "-1000 to 1000", false},
 			{"remark", "remark", "remark", false},
 		}
@@ -64,7 +68,7 @@ func newPlanGroup(e *env) *cobra.Command {
 		}, func(ctx context.Context, c *client.Client, id int64, b api.ClonePlan) (api.Plan, error) {
 			return c.Plans.Clone(ctx, id, b)
 		}),
-		newPlanValidate(e), newPlanQuote(e), newPlanEffective(e),
+		newPlanValidate(e), newPlanQuote(e), newPlanEffective(e), newPlanExport(e), newPlanImport(e),
 		newShowAs(e, "snapshot <snapshot-id>", "Show the frozen prices an order is billed by", func(c *client.Client) func(context.Context, int64) (api.Snapshot, error) {
 			return c.Plans.Snapshot
 		}),
@@ -195,11 +199,7 @@ func newOrderGroup(e *env) *cobra.Command {
 			func(ctx context.Context, c *client.Client, id int64, b api.AdjustOrder) (api.Order, error) {
 				return c.Orders.Adjust(ctx, id, b)
 			}),
-		switches(newBodyVerb(e, "reprice <order-id>", "Price a held order by another plan", []bodyFlag{
-			{"plan", "billingPlanId", "plan", true}, {"reason", "reason", "reason", true}, {"dry-run", "dryRun", "show the new bill and change nothing", false},
-		}, func(ctx context.Context, c *client.Client, id int64, b api.RepriceOrder) (api.RepricedOrder, error) {
-			return c.Orders.Reprice(ctx, id, b)
-		}), "dry-run"),
+		newOrderReprice(e),
 	)
 }
 

@@ -144,6 +144,8 @@ func parts() []part {
 		}},
 		{"trade", "Charging and money:", []noun{
 			{"plan", "Billing plans: what energy costs at which time", newPlanGroup},
+			{"price", "Why a session costs what it does", newPriceGroup},
+			{"holiday", "Days that do not count as what the week says", newHolidayGroup},
 			{"session", "What chargers did: sessions and their curves", newSessionGroup},
 			{"order", "Charging orders", newOrderGroup},
 			{"payment", "Payments", newPaymentGroup},

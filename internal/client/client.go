@@ -63,6 +63,7 @@ type Client struct {
 	Sessions   Sessions
 	Orders     Orders
 	Plans      Plans
+	Prices     Prices
 	Payments   Payments
 	Merchants  Merchants
 	Recon      Recon
@@ -94,7 +95,8 @@ func New(config Config) (*Client, error) {
 	return &Client{
 		Auth: Auth{w}, Users: Users{w}, Roles: Roles{w}, Keys: Keys{w}, Tenants: Tenants{w}, Quotas: Quotas{w},
 		Stations: Stations{w}, Chargers: Chargers{w}, Connectors: Connectors{w}, Devices: Devices{w}, Commands: Commands{w}, Tags: Tags{w},
-		Sessions: Sessions{w}, Orders: Orders{w}, Plans: Plans{w}, Payments: Payments{w}, Merchants: Merchants{w}, Recon: Recon{w}, Ledger: Ledger{w}, Exports: Exports{w},
+		Sessions: Sessions{w}, Orders: Orders{w}, Plans: Plans{w}, Prices: Prices{w}, Payments: Payments{w}, Merchants: Merchants{w}, Recon: Recon{w},
+		Ledger: Ledger{w}, Exports: Exports{w},
 		Monitor: Monitor{w}, Figures: Figures{w}, Host: Host{w}, Logs: Logs{w}, Rules: Rules{w}, Notices: Notices{w}, Webhooks: Webhooks{w},
 		Audit: Audit{w}, Events: Events{w}, Debug: Debug{w}, Raw: Raw{w},
 	}, nil

@@ -82,7 +82,10 @@ func (d *Daemon) wireAssets(p *parts, hub *device.Hub) {
 		httpapi.Chargers{Clock: d.opt.Clock, Read: read.Stations(), Write: station.Fleet{Registry: registry}},
 		httpapi.DeviceKeys{Read: read.Stations(), Keys: station.Keys{Registry: registry}, Tags: station.Tags{Registry: registry}},
 		httpapi.Plans{Clock: d.opt.Clock, Read: read.Tariffs(), Write: catalog, Places: read.Stations(), Tenants: read.Tenants()},
-		httpapi.Orders{Clock: d.opt.Clock, Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine},
+		httpapi.Orders{
+			Clock: d.opt.Clock, Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine,
+			Bills: charging.Bills{Orders: read.Orders(), Tariffs: read.Tariffs(), Stations: read.Stations(), Tenants: read.Tenants()},
+		},
 		httpapi.Sessions{
 			Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine,
 			Orders: httpapi.Orders{Clock: d.opt.Clock, Read: read.Orders(), Chargers: read.Stations(), Engine: p.engine},

@@ -28,6 +28,7 @@ type Orders struct {
 	Read     OrderReader
 	Chargers ChargerReader
 	Engine   *charging.Engine
+	Bills    charging.Bills
 }
 
 type orderPath struct {
@@ -65,7 +66,7 @@ func (p Orders) register(s *Server) {
 	register(s, op("cancelOrder", "cancel", "order:manage", "Cancel an order, or waive its bill", evcs.CodeOrderTransition, evcs.CodeOrderHasPayment,
 		evcs.CodeOrderHasEnergy, evcs.CodeChargerOffline, evcs.CodeCommandRejected, evcs.CodeCommandTimeout), p.cancel)
 	register(s, op("adjustOrder", "adjust", "order:adjust", "Set the discount of an ended order", evcs.CodeOrderState, evcs.CodeOrderHasPayment), p.adjust)
-	register(s, op("repriceOrder", "reprice", "order:adjust", "Price a held order by another plan", evcs.CodeOrderState, evcs.CodePlanNotFound), p.reprice)
+	register(s, op("repriceOrder", "reprice", "order:adjust", "Price a held order by another plan; the answer holds the lines before and after", evcs.CodeOrderState, evcs.CodePlanNotFound), p.reprice)
 }
 
 func (p Orders) registerReads(s *Server) {
@@ -85,6 +86,13 @@ func (p Orders) registerReads(s *Server) {
 		ID: "orderTimeline", Method: http.MethodGet, Path: "/api/order/{orderId}/timeline", Group: "order", Permission: "order:query",
 		Summary: "What happened to an order", Errors: []evcs.Code{evcs.CodeOrderNotFound},
 	}, p.timeline)
+	register(s, operation{
+		ID: "explainOrder", Method: http.MethodGet, Path: "/api/order/{orderId}/explain", Group: "order", Permission: "order:query",
+		Summary: "Why an order costs what it does, line by line",
+		Description: "Prices the session's readings again by the prices frozen at its start and names for every line the segment, the day's calendar, the readings at " +
+			"the cuts and the sums. agrees tells whether that is what was billed.",
+		Errors: []evcs.Code{evcs.CodeOrderNotFound},
+	}, p.explain)
 }
 
 func (p Orders) list(ctx context.Context, a *evcs.Actor, in *orderFilter, page evcs.PageRequest) (evcs.Page[api.Order], error) {
@@ -231,7 +239,7 @@ func (p Orders) reprice(ctx context.Context, a *evcs.Actor, in *struct {
 		return nil, err
 	}
 	dry := bool(orZero(in.Body.DryRun))
-	made, lines, before, err := p.Engine.Reprice(ctx, a, o, evcs.PlanID(in.Body.BillingPlanID), in.Body.Reason, dry)
+	made, err := p.Engine.Reprice(ctx, a, o, evcs.PlanID(in.Body.BillingPlanID), in.Body.Reason, dry)
 	if err != nil {
 		return nil, err
 	}
@@ -239,6 +247,26 @@ func (p Orders) reprice(ctx context.Context, a *evcs.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	l.Order = made
-	return &api.RepricedOrder{Order: orderWithLines(l, lines), AmountBefore: api.Money(before)}, nil
+	l.Order = made.Order
+	return &api.RepricedOrder{
+		Order: orderWithLines(l, made.Lines), AmountBefore: api.Money(made.AmountBefore), LinesBefore: linesJSON(made.Before),
+		Difference: api.Money(made.Order.Amount - made.AmountBefore),
+	}, nil
+}
+
+func (p Orders) explain(ctx context.Context, a *evcs.Actor, in *orderPath) (*api.Explanation, error) {
+	l, err := p.load(ctx, a, in.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	x, err := p.Bills.Explain(ctx, l.Order)
+	if err != nil {
+		return nil, err
+	}
+	out := explanationJSON(x)
+	out.OrderID, out.OrderNo = api.Ptr(int64(l.Order.ID)), &l.Order.No
+	if !x.Running {
+		out.BilledAmount = api.Ptr(api.Money(l.Order.Amount))
+	}
+	return out, nil
 }

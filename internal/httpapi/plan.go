@@ -72,7 +72,8 @@ func (p Plans) register(s *Server) {
 	clone.Said = created
 	register(s, clone, p.clone)
 	register(s, op("assignPlan", http.MethodPost, "/{planId}/assign", "billing:assign", "Assign the plan to chargers, or take it away", evcs.CodeChargerNotFound), p.assign)
-	register(s, op("quotePlan", http.MethodPost, "/{planId}/quote", "billing:query", "Price a session that did not happen, by the function that bills"), p.quote)
+	register(s, op("quotePlan", http.MethodPost, "/{planId}/quote", "billing:query", "Price a session that did not happen, by the function that bills; by the plan's newest revision"), p.quote)
+	p.registerTariff(op)
 	register(s, operation{
 		ID: "effectivePlan", Method: http.MethodGet, Path: "/api/billing/effective", Group: "billing", Permission: "billing:query",
 		Summary: "The plan and segment a charger would bill by", Errors: []evcs.Code{evcs.CodeChargerNotFound, evcs.CodeNoBillingPlan},
@@ -93,23 +94,25 @@ func (p Plans) list(ctx context.Context, a *evcs.Actor, in *planFilter, page evc
 	}, page)
 	return pageOf(found, func(v tariff.Plan) api.Plan {
 		out := planJSON(&v)
-		out.Segments = nil
+		out.Segments, out.Calendars = nil, nil
 		return out
 	}), err
 }
 
 func planJSON(v *tariff.Plan) api.Plan {
-	kind := "TOU"
-	if tariff.Fixed(v.Segments) {
+	kind, all := "TOU", tariff.All(v.Segments, v.Calendars)
+	if tariff.Fixed(all) {
 		kind = "FIXED"
 	}
 	return api.Plan{
 		PlanID: int64(v.ID), TenantID: int64(v.Tenant), StationID: idOrNil(v.Station), Name: v.Name, Code: v.Code, Status: flagOf(v.Enabled),
 		IsDefault: api.Flag(v.Default), Priority: v.Priority, EffectiveStartDate: dateOrNil(v.StartDate), EffectiveEndDate: dateOrNil(v.EndDate),
-		Segments: segmentsJSON(v.Segments), IdleFreeMinutes: v.Fees.IdleFreeMinutes, IdleMinutePrice: (*api.Price)(v.Fees.IdleMinutePrice),
+		Segments: segmentsJSON(v.Segments), Calendars: calendarsJSON(v.Calendars), StartFee: (*api.Money)(v.Fees.Start), MinAmount: (*api.Money)(v.Fees.Min),
+		MaxAmount: (*api.Money)(v.Fees.Max), IdleFreeMinutes: v.Fees.IdleFreeMinutes, IdleMinutePrice: (*api.Price)(v.Fees.IdleMinutePrice),
 		IdleMaxAmount: (*api.Money)(v.Fees.IdleMax), ParkingFreeMinutes: v.Fees.ParkingFreeMinutes, ParkingHourPrice: (*api.Price)(v.Fees.ParkingHourPrice),
-		Kind: kind, Revision: v.Revision, TariffSnapshotID: int64(v.Snapshot), GridMinutes: tariff.GridMinutes(v.Segments), Pushable: tariff.Pushable(v.Segments),
-		Remark: v.Remark, CreateTime: api.At(v.Created), UpdateTime: api.At(v.Updated), Version: v.Version,
+		Kind: kind, Revision: v.Revision, TariffSnapshotID: int64(v.Snapshot), GridMinutes: tariff.GridMinutes(all),
+		Pushable: len(v.Calendars) == 0 && tariff.Pushable(v.Segments),
+		Remark:   v.Remark, CreateTime: api.At(v.Created), UpdateTime: api.At(v.Updated), Version: v.Version,
 	}
 }
 
@@ -133,6 +136,27 @@ func segmentJSON(i int, s tariff.Segment) api.Segment {
 		SegmentIndex: i, StartTime: tariff.HHMM(s.From), EndTime: tariff.HHMM(s.To), PeriodKind: string(s.Kind), EnergyPrice: api.Price(s.EnergyPrice),
 		ServiceFee: api.Price(s.ServicePrice),
 	}
+}
+
+func calendarsJSON(list []tariff.Calendar) []api.Calendar {
+	return listOf(list, func(c tariff.Calendar) api.Calendar {
+		return api.Calendar{
+			Days: listOf(c.Days, func(d tariff.DayClass) string { return string(d) }), Segments: segmentsJSON(c.Segments),
+		}
+	})
+}
+
+// calendarDrafts reads calendars as somebody wrote them.
+func calendarDrafts(list []api.Calendar) ([]tariff.Calendar, error) {
+	out := make([]tariff.Calendar, len(list))
+	for i, c := range list {
+		segments, err := drafts(c.Segments)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = tariff.Calendar{Days: listOf(c.Days, func(d string) tariff.DayClass { return tariff.DayClass(d) }), Segments: segments}
+	}
+	return out, nil
 }
 
 // drafts reads segments as somebody wrote them; their texts fit the schema.
@@ -167,24 +191,35 @@ func (p Plans) create(ctx context.Context, a *evcs.Actor, in *struct{ Body api.C
 	if err != nil {
 		return nil, err
 	}
-	segments, err := drafts(b.Segments)
+	v, err := planOf(b)
 	if err != nil {
 		return nil, err
 	}
-	v := tariff.Plan{
-		Tenant: owner, Station: evcs.StationID(orZero(b.StationID)), Code: b.Code, Name: b.Name, Enabled: b.Status == nil || *b.Status == 1,
-		Default: bool(orZero(b.IsDefault)), Priority: orZero(b.Priority), StartDate: string(orZero(b.EffectiveStartDate)),
-		EndDate: string(orZero(b.EffectiveEndDate)), Segments: segments, Remark: b.Remark,
-		Fees: tariff.Fees{
-			IdleFreeMinutes: orZero(b.IdleFreeMinutes), IdleMinutePrice: (*evcs.UnitPrice)(b.IdleMinutePrice), IdleMax: (*evcs.Money)(b.IdleMaxAmount),
-			ParkingFreeMinutes: orZero(b.ParkingFreeMinutes), ParkingHourPrice: (*evcs.UnitPrice)(b.ParkingHourPrice),
-		},
-	}
+	v.Tenant = owner
 	made, err := p.Write.Create(ctx, a, v)
 	if err != nil {
 		return nil, err
 	}
 	return api.Ptr(planJSON(made)), nil
+}
+
+// planOf is a plan as somebody wrote it, without its tenant.
+func planOf(b api.CreatePlan) (tariff.Plan, error) {
+	segments, err := drafts(b.Segments)
+	if err != nil {
+		return tariff.Plan{}, err
+	}
+	calendars, err := calendarDrafts(b.Calendars)
+	return tariff.Plan{
+		Station: evcs.StationID(orZero(b.StationID)), Code: b.Code, Name: b.Name, Enabled: b.Status == nil || *b.Status == 1,
+		Default: bool(orZero(b.IsDefault)), Priority: orZero(b.Priority), StartDate: string(orZero(b.EffectiveStartDate)),
+		EndDate: string(orZero(b.EffectiveEndDate)), Segments: segments, Calendars: calendars, Remark: b.Remark,
+		Fees: tariff.Fees{
+			Start: (*evcs.Money)(b.StartFee), Min: (*evcs.Money)(b.MinAmount), Max: (*evcs.Money)(b.MaxAmount),
+			IdleFreeMinutes: orZero(b.IdleFreeMinutes), IdleMinutePrice: (*evcs.UnitPrice)(b.IdleMinutePrice), IdleMax: (*evcs.Money)(b.IdleMaxAmount),
+			ParkingFreeMinutes: orZero(b.ParkingFreeMinutes), ParkingHourPrice: (*evcs.UnitPrice)(b.ParkingHourPrice),
+		},
+	}, err
 }
 
 func (p Plans) get(ctx context.Context, a *evcs.Actor, in *planPath) (*api.Plan, error) {
@@ -240,6 +275,15 @@ func applyPlan(v *tariff.Plan, b api.UpdatePlan) error {
 	if b.EffectiveEndDate.Set {
 		v.EndDate = string(b.EffectiveEndDate.Value)
 	}
+	if b.StartFee.Set {
+		v.Fees.Start = (*evcs.Money)(b.StartFee.Ptr())
+	}
+	if b.MinAmount.Set {
+		v.Fees.Min = (*evcs.Money)(b.MinAmount.Ptr())
+	}
+	if b.MaxAmount.Set {
+		v.Fees.Max = (*evcs.Money)(b.MaxAmount.Ptr())
+	}
 	if b.IdleMinutePrice.Set {
 		v.Fees.IdleMinutePrice = (*evcs.UnitPrice)(b.IdleMinutePrice.Ptr())
 	}
@@ -250,11 +294,15 @@ func applyPlan(v *tariff.Plan, b api.UpdatePlan) error {
 		v.Fees.ParkingHourPrice = (*evcs.UnitPrice)(b.ParkingHourPrice.Ptr())
 	}
 	b.Remark.Into(&v.Remark)
-	if b.Segments == nil {
-		return nil
-	}
 	var err error
-	v.Segments, err = drafts(*b.Segments)
+	if b.Calendars.Set {
+		if v.Calendars, err = calendarDrafts(b.Calendars.Value); err != nil {
+			return err
+		}
+	}
+	if b.Segments != nil {
+		v.Segments, err = drafts(*b.Segments)
+	}
 	return err
 }
 
@@ -302,21 +350,34 @@ func (p Plans) assign(ctx context.Context, a *evcs.Actor, in *struct {
 
 func (p Plans) validate(_ context.Context, _ *evcs.Actor, in *struct{ Body api.ValidatePlan }) (*api.PlanValidity, error) {
 	out := &api.PlanValidity{Errors: []api.Fault{}, Slots: []string{}}
-	list, err := drafts(in.Body.Segments)
-	if err == nil {
-		list, err = tariff.Normalize(list)
-	}
+	list, calendars, err := normalized(in.Body)
 	if err != nil {
 		_, facts, _ := evcs.Classify(err)
 		faults, _ := facts["errors"].([]evcs.FieldFault)
 		out.Errors = listOf(faults, func(f evcs.FieldFault) api.Fault { return api.Fault{Field: f.Field, Message: f.Message} })
 		return out, nil
 	}
-	out.Valid, out.GridMinutes, out.Pushable = true, tariff.GridMinutes(list), tariff.Pushable(list)
+	out.Valid, out.GridMinutes = true, tariff.GridMinutes(tariff.All(list, calendars))
+	out.Pushable = len(calendars) == 0 && tariff.Pushable(list)
 	for _, kind := range tariff.Slots(list) {
 		out.Slots = append(out.Slots, string(kind))
 	}
 	return out, nil
+}
+
+func normalized(b api.ValidatePlan) ([]tariff.Segment, []tariff.Calendar, error) {
+	list, err := drafts(b.Segments)
+	if err == nil {
+		list, err = tariff.Normalize(list)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	calendars, err := calendarDrafts(b.Calendars)
+	if err == nil {
+		calendars, err = tariff.NormalizeCalendars(calendars)
+	}
+	return list, calendars, err
 }
 
 func (p Plans) quote(ctx context.Context, a *evcs.Actor, in *struct {
@@ -336,12 +397,17 @@ func (p Plans) quote(ctx context.Context, a *evcs.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	bill, err := tariff.Price(tariff.Snapshot{Segments: v.Segments, Fees: v.Fees}, curve)
+	frozen, err := p.Read.Snapshot(ctx, evcs.Only(v.Tenant), v.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	bill, err := tariff.Price(*frozen, curve)
 	if err != nil {
 		return nil, err
 	}
 	return &api.Quote{
-		Lines: linesJSON(bill.Lines), ElectricityAmount: api.Money(bill.Electricity), ServiceAmount: api.Money(bill.Service), Amount: api.Money(bill.Amount),
+		Lines: linesJSON(bill.Lines), ElectricityAmount: api.Money(bill.Electricity), ServiceAmount: api.Money(bill.Service),
+		ParkingAmount: api.Money(bill.Parking), IdleAmount: api.Money(bill.Idle), DiscountAmount: api.Money(bill.Discount), Amount: api.Money(bill.Amount),
 	}, nil
 }
 
@@ -424,18 +490,17 @@ func (p Plans) effective(ctx context.Context, a *evcs.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	now, next, _, err := tariff.Covering(chosen.Plan.Segments, at.In(zone))
+	frozen, err := p.Read.Snapshot(ctx, evcs.Only(charger.Tenant), chosen.Plan.Snapshot)
 	if err != nil {
 		return nil, err
 	}
-	out := &api.EffectivePlan{PlanID: int64(chosen.Plan.ID), Reason: chosen.Reason, Segment: segmentJSON(0, now)}
-	for i, s := range chosen.Plan.Segments {
-		if s == now {
-			out.Segment.SegmentIndex = i
-		}
-		if s == next && next != now {
-			out.Next = api.Ptr(segmentJSON(i, s))
-		}
+	now, next, _, err := frozen.Covering(at.In(zone))
+	if err != nil {
+		return nil, err
+	}
+	out := &api.EffectivePlan{PlanID: int64(chosen.Plan.ID), Reason: chosen.Reason, Segment: segmentJSON(now.Index, now.Segment)}
+	if next.Segment != now.Segment {
+		out.Next = api.Ptr(segmentJSON(next.Index, next.Segment))
 	}
 	return out, nil
 }
@@ -457,7 +522,8 @@ func (p Plans) snapshot(ctx context.Context, a *evcs.Actor, in *struct {
 	}
 	return &api.Snapshot{
 		TariffSnapshotID: int64(f.ID), PlanID: int64(f.Plan), TenantID: int64(f.Tenant), Revision: f.Revision, Name: f.PlanName, Code: f.PlanCode,
-		Segments: segmentsJSON(f.Segments), IdleFreeMinutes: f.Fees.IdleFreeMinutes, IdleMinutePrice: (*api.Price)(f.Fees.IdleMinutePrice),
+		Segments: segmentsJSON(f.Segments), Calendars: calendarsJSON(f.Calendars), Holidays: holidaysJSON(f.Holidays), StartFee: (*api.Money)(f.Fees.Start),
+		MinAmount: (*api.Money)(f.Fees.Min), MaxAmount: (*api.Money)(f.Fees.Max), IdleFreeMinutes: f.Fees.IdleFreeMinutes, IdleMinutePrice: (*api.Price)(f.Fees.IdleMinutePrice),
 		IdleMaxAmount: (*api.Money)(f.Fees.IdleMax), ParkingFreeMinutes: f.Fees.ParkingFreeMinutes, ParkingHourPrice: (*api.Price)(f.Fees.ParkingHourPrice),
 		CreateTime: api.At(f.Created),
 	}, nil

@@ -105,6 +105,7 @@ type Order struct {
 	Seconds     int64
 	Plan        evcs.PlanID
 	Snapshot    evcs.SnapshotID // zero: no tariff
+	PlanChosen  string          // which plan and why, for the timeline of its creation; not kept here
 
 	ElectricityAmount evcs.Money
 	ServiceAmount     evcs.Money
@@ -147,7 +148,7 @@ func (o *Order) Refundable() evcs.Money { return o.PaidAmount - o.RefundedAmount
 // Minutes is the duration, a begun minute being whole.
 func (o *Order) Minutes() int64 { return (o.Seconds + 59) / 60 }
 
-// before is the amount before discounts.
+// before is the amount before discounts and the plan's cap.
 func (o *Order) before() evcs.Money {
 	return o.ElectricityAmount + o.ServiceAmount + o.ParkingAmount + o.IdleAmount
 }

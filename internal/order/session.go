@@ -90,6 +90,15 @@ func (s *Session) Running() bool { return s.State == SessionActive || s.State ==
 // Begun reports whether the device has told of its start.
 func (s *Session) Begun() bool { return !s.ReceivedStartAt.IsZero() }
 
+// Until is the end of what is billed: the stop, or how far the session is known
+// to have come.
+func (s *Session) Until() time.Time {
+	if !s.StoppedAt.IsZero() {
+		return s.StoppedAt
+	}
+	return s.StartedAt.Add(time.Duration(s.Seconds) * time.Second)
+}
+
 // StateError is 3015 with its facts.
 func (s *Session) StateError() error {
 	return evcs.With(ErrSessionState, map[string]any{"sessionId": s.UID, "state": s.State})

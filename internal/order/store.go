@@ -161,7 +161,7 @@ func Create(ctx context.Context, tx Recorder, o *Order, by string, changes ...Ch
 	if err := tx.Orders().InsertOrder(ctx, o); err != nil {
 		return err
 	}
-	if err := note(ctx, tx, o, Change{Event: "CREATED", From: None, To: Charging, At: o.CreatedAt, By: by}, evcs.EventOrderCreated); err != nil {
+	if err := note(ctx, tx, o, Change{Event: "CREATED", From: None, To: Charging, At: o.CreatedAt, By: by, Detail: o.PlanChosen}, evcs.EventOrderCreated); err != nil {
 		return err
 	}
 	for _, c := range changes {

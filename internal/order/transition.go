@@ -127,7 +127,7 @@ func (c Charge) Settle(s Settlement, at time.Time) (Change, error) {
 
 func (o *Order) price(b tariff.Bill) {
 	o.ElectricityAmount, o.ServiceAmount, o.ParkingAmount, o.IdleAmount = b.Electricity, b.Service, b.Parking, b.Idle
-	o.DiscountAmount, o.Amount = 0, b.Amount
+	o.DiscountAmount, o.Amount = b.Discount, b.Amount
 }
 
 // Estimate writes the running figures of a charge that goes on.
@@ -271,27 +271,33 @@ var ErrDiscount = evcs.NewError(evcs.CodeValidationFailed, "the discount exceeds
 // Review is what an operator changes of a bill.
 type Review struct{ Order *Order }
 
-// Adjust sets the discount of an ended order and returns its lines with the
-// discount as the last one. Only 1 and 10 can be adjusted (3002). Reaching
+// Adjust sets the discount of an ended order, beside what its plan's cap takes
+// off, and returns its lines with the discount as the last one. Only 1 and 10
+// can be adjusted (3002). Reaching
 // zero is left to ToPay or PaidByDiscount of the caller.
 func (r Review) Adjust(discount evcs.Money, reason string, lines []tariff.Line, at time.Time) (Change, []tariff.Line, error) {
 	o := r.Order
 	if o.Status != Ended && o.Status != ToPay {
 		return Change{}, nil, o.StateError()
 	}
-	if discount < 0 || discount > o.before() {
-		return Change{}, nil, evcs.Invalid(evcs.FieldFault{Field: "discountAmount", Message: "must be 0.00 to " + o.before().String()})
-	}
 	kept := make([]tariff.Line, 0, len(lines)+1)
+	capped := evcs.Money(0)
 	for _, l := range lines {
 		if l.Kind != tariff.KindDiscount {
 			kept = append(kept, l)
 		}
+		if l.Kind == tariff.KindCap {
+			capped -= l.Amount
+		}
+	}
+	most := o.before() - capped
+	if discount < 0 || discount > most {
+		return Change{}, nil, evcs.Invalid(evcs.FieldFault{Field: "discountAmount", Message: "must be 0.00 to " + most.String()})
 	}
 	if discount > 0 {
 		kept = append(kept, tariff.Line{Kind: tariff.KindDiscount, From: o.StartedAt, To: o.EndedAt, Amount: -discount, Reason: reason})
 	}
-	o.DiscountAmount, o.Amount = discount, o.before()-discount
+	o.DiscountAmount, o.Amount = capped+discount, most-discount
 	if o.Amount == 0 && !o.Held {
 		o.PaidAt = at
 		return o.move("ADJUSTED", Paid, at), kept, nil

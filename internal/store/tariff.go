@@ -11,14 +11,18 @@ import (
 	"github.com/evcs/evcs/internal/tariff"
 )
 
-// Tariffs keeps billing plans and frozen prices. It implements tariff.Store.
-type Tariffs struct{ q querier }
+// Tariffs keeps billing plans, frozen prices and special days. It implements
+// tariff.Store.
+type Tariffs struct {
+	Days
+	q querier
+}
 
 // Tariffs is the plans as this transaction sees and changes them.
-func (tx *Tx) Tariffs() tariff.Store { return Tariffs{tx.q} }
+func (tx *Tx) Tariffs() tariff.Store { return Tariffs{Days{tx.q}, tx.q} }
 
 // Tariffs is the committed plans.
-func (r Reader) Tariffs() Tariffs { return Tariffs{r.q} }
+func (r Reader) Tariffs() Tariffs { return Tariffs{Days{r.q}, r.q} }
 
 // segmentRow and pricesRow are segments and frozen prices as JSON keeps them.
 // Rows of a released version stay readable for ever.
@@ -30,15 +34,31 @@ type segmentRow struct {
 	Service int64             `json:"service"`
 }
 
+type calendarRow struct {
+	Days     []tariff.DayClass `json:"days"`
+	Segments []segmentRow      `json:"segments"`
+}
+
+type holidayRow struct {
+	Day      string          `json:"day"`
+	Name     string          `json:"name,omitempty"`
+	CountsAs tariff.DayClass `json:"as"`
+}
+
 type pricesRow struct {
-	Code               string       `json:"code"`
-	Name               string       `json:"name"`
-	Segments           []segmentRow `json:"segments"`
-	IdleFreeMinutes    int64        `json:"idleFreeMinutes,omitempty"`
-	IdleMinutePrice    *int64       `json:"idleMinutePrice,omitempty"`
-	IdleMax            *int64       `json:"idleMax,omitempty"`
-	ParkingFreeMinutes int64        `json:"parkingFreeMinutes,omitempty"`
-	ParkingHourPrice   *int64       `json:"parkingHourPrice,omitempty"`
+	Code               string        `json:"code"`
+	Name               string        `json:"name"`
+	Segments           []segmentRow  `json:"segments"`
+	Calendars          []calendarRow `json:"calendars,omitempty"`
+	Holidays           []holidayRow  `json:"holidays,omitempty"`
+	StartFee           *int64        `json:"startFee,omitempty"`
+	MinAmount          *int64        `json:"minAmount,omitempty"`
+	MaxAmount          *int64        `json:"maxAmount,omitempty"`
+	IdleFreeMinutes    int64         `json:"idleFreeMinutes,omitempty"`
+	IdleMinutePrice    *int64        `json:"idleMinutePrice,omitempty"`
+	IdleMax            *int64        `json:"idleMax,omitempty"`
+	ParkingFreeMinutes int64         `json:"parkingFreeMinutes,omitempty"`
+	ParkingHourPrice   *int64        `json:"parkingHourPrice,omitempty"`
 }
 
 func segmentRows(list []tariff.Segment) []segmentRow {
@@ -57,6 +77,34 @@ func segmentsOf(rows []segmentRow) []tariff.Segment {
 	return list
 }
 
+func calendarRows(list []tariff.Calendar) []calendarRow {
+	rows := make([]calendarRow, len(list))
+	for i, c := range list {
+		rows[i] = calendarRow{c.Days, segmentRows(c.Segments)}
+	}
+	return rows
+}
+
+func calendarsOf(rows []calendarRow) []tariff.Calendar {
+	var list []tariff.Calendar
+	for _, r := range rows {
+		list = append(list, tariff.Calendar{Days: r.Days, Segments: segmentsOf(r.Segments)})
+	}
+	return list
+}
+
+// schedule is a plan's segments and calendars as columns; without calendars
+// that is NULL.
+func schedule(p *tariff.Plan) (segments string, calendars *string, err error) {
+	base, err := json.Marshal(segmentRows(p.Segments))
+	if err != nil || len(p.Calendars) == 0 {
+		return string(base), nil, err
+	}
+	more, err := json.Marshal(calendarRows(p.Calendars))
+	text := string(more)
+	return string(base), &text, err
+}
+
 // number is an optional figure of another integer type.
 func number[To, From ~int64](v *From) *To {
 	if v == nil {
@@ -67,17 +115,17 @@ func number[To, From ~int64](v *From) *To {
 }
 
 const planColumns = `p.id, p.tenant_id, p.station_id, p.code, p.name, p.status, p.is_default, p.priority, p.start_date, p.end_date, p.segments,
-	p.idle_free_minutes, p.idle_minute_price, p.idle_max_amount, p.parking_free_minutes, p.parking_hour_price, p.revision, p.snapshot_id, p.remark,
-	p.created_at, p.updated_at, p.version`
+	p.calendars, p.start_fee, p.min_amount, p.max_amount, p.idle_free_minutes, p.idle_minute_price, p.idle_max_amount, p.parking_free_minutes,
+	p.parking_hour_price, p.revision, p.snapshot_id, p.remark, p.created_at, p.updated_at, p.version`
 
 func scanPlan(r row) (tariff.Plan, error) {
 	var p tariff.Plan
 	var status int
-	var start, end *string
+	var start, end, calendars *string
 	var segments string
 	var created, updated int64
 	err := r.Scan(&p.ID, &p.Tenant, &p.Station, &p.Code, &p.Name, &status, &p.Default, &p.Priority, &start, &end, &segments,
-		&p.Fees.IdleFreeMinutes, &p.Fees.IdleMinutePrice, &p.Fees.IdleMax, &p.Fees.ParkingFreeMinutes, &p.Fees.ParkingHourPrice, &p.Revision,
+		&calendars, &p.Fees.Start, &p.Fees.Min, &p.Fees.Max, &p.Fees.IdleFreeMinutes, &p.Fees.IdleMinutePrice, &p.Fees.IdleMax, &p.Fees.ParkingFreeMinutes, &p.Fees.ParkingHourPrice, &p.Revision,
 		&p.Snapshot, &p.Remark, &created, &updated, &p.Version)
 	if err != nil {
 		return p, err
@@ -94,6 +142,13 @@ func scanPlan(r row) (tariff.Plan, error) {
 		return p, fmt.Errorf("segments of plan %d: %w", p.ID, err)
 	}
 	p.Segments = segmentsOf(rows)
+	if calendars != nil {
+		var rows []calendarRow
+		if err := json.Unmarshal([]byte(*calendars), &rows); err != nil {
+			return p, fmt.Errorf("calendars of plan %d: %w", p.ID, err)
+		}
+		p.Calendars = calendarsOf(rows)
+	}
 	return p, nil
 }
 
@@ -114,17 +169,17 @@ func (s Tariffs) PlanByCode(ctx context.Context, scope evcs.Scope, code string) 
 // InsertPlan implements tariff.Store.
 func (s Tariffs) InsertPlan(ctx context.Context, p *tariff.Plan) error {
 	s.q.changed()
-	segments, err := json.Marshal(segmentRows(p.Segments))
+	segments, calendars, err := schedule(p)
 	if err != nil {
 		return err
 	}
 	id, err := s.q.insertID(ctx, "insert plan", `
-		INSERT INTO plans (tenant_id, station_id, code, name, status, is_default, priority, start_date, end_date, segments, idle_free_minutes,
-			idle_minute_price, idle_max_amount, parking_free_minutes, parking_hour_price, revision, snapshot_id, remark, created_at, updated_at,
+		INSERT INTO plans (tenant_id, station_id, code, name, status, is_default, priority, start_date, end_date, segments, calendars,
+			start_fee, min_amount, max_amount, idle_free_minutes, idle_minute_price, idle_max_amount, parking_free_minutes, parking_hour_price, revision, snapshot_id, remark, created_at, updated_at,
 			deleted_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1) RETURNING id`,
-		p.Tenant, p.Station, p.Code, p.Name, flag(p.Enabled), p.Default, p.Priority, optional(p.StartDate), optional(p.EndDate), string(segments),
-		p.Fees.IdleFreeMinutes, p.Fees.IdleMinutePrice, p.Fees.IdleMax, p.Fees.ParkingFreeMinutes, p.Fees.ParkingHourPrice, p.Revision, p.Snapshot,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 1) RETURNING id`,
+		p.Tenant, p.Station, p.Code, p.Name, flag(p.Enabled), p.Default, p.Priority, optional(p.StartDate), optional(p.EndDate), segments, calendars,
+		p.Fees.Start, p.Fees.Min, p.Fees.Max, p.Fees.IdleFreeMinutes, p.Fees.IdleMinutePrice, p.Fees.IdleMax, p.Fees.ParkingFreeMinutes, p.Fees.ParkingHourPrice, p.Revision, p.Snapshot,
 		p.Remark, evcs.Millis(p.Created), evcs.Millis(p.Updated))
 	p.ID, p.Version = evcs.PlanID(id), 1
 	return err
@@ -133,17 +188,18 @@ func (s Tariffs) InsertPlan(ctx context.Context, p *tariff.Plan) error {
 // UpdatePlan implements tariff.Store.
 func (s Tariffs) UpdatePlan(ctx context.Context, scope evcs.Scope, p *tariff.Plan) error {
 	s.q.changed()
-	segments, err := json.Marshal(segmentRows(p.Segments))
+	segments, calendars, err := schedule(p)
 	if err != nil {
 		return err
 	}
 	cond, arg := scopeCond("tenant_id", scope)
 	err = s.q.swap(ctx, "update plan", `
-		UPDATE plans SET code = ?, name = ?, status = ?, is_default = ?, priority = ?, start_date = ?, end_date = ?, segments = ?, idle_free_minutes = ?,
-			idle_minute_price = ?, idle_max_amount = ?, parking_free_minutes = ?, parking_hour_price = ?, revision = ?, snapshot_id = ?, remark = ?,
+		UPDATE plans SET code = ?, name = ?, status = ?, is_default = ?, priority = ?, start_date = ?, end_date = ?, segments = ?, calendars = ?,
+			start_fee = ?, min_amount = ?, max_amount = ?, idle_free_minutes = ?, idle_minute_price = ?, idle_max_amount = ?, parking_free_minutes = ?, parking_hour_price = ?, revision = ?, snapshot_id = ?, remark = ?,
 			updated_at = ?, version = version + 1
 		WHERE id = ? AND version = ? AND deleted_at = 0 AND `+cond,
-		p.Code, p.Name, flag(p.Enabled), p.Default, p.Priority, optional(p.StartDate), optional(p.EndDate), string(segments), p.Fees.IdleFreeMinutes,
+		p.Code, p.Name, flag(p.Enabled), p.Default, p.Priority, optional(p.StartDate), optional(p.EndDate), segments, calendars,
+		p.Fees.Start, p.Fees.Min, p.Fees.Max, p.Fees.IdleFreeMinutes,
 		p.Fees.IdleMinutePrice, p.Fees.IdleMax, p.Fees.ParkingFreeMinutes, p.Fees.ParkingHourPrice, p.Revision, p.Snapshot, p.Remark,
 		evcs.Millis(p.Updated), p.ID, p.Version, arg)
 	if err == nil {
@@ -175,8 +231,14 @@ func (s Tariffs) Enabled(ctx context.Context, scope evcs.Scope, station evcs.Sta
 
 // Freeze implements tariff.Store.
 func (s Tariffs) Freeze(ctx context.Context, f *tariff.Snapshot) error {
+	holidays := make([]holidayRow, len(f.Holidays))
+	for i, h := range f.Holidays {
+		holidays[i] = holidayRow{h.Date, h.Name, h.CountsAs}
+	}
 	body, err := json.Marshal(pricesRow{
-		Code: f.PlanCode, Name: f.PlanName, Segments: segmentRows(f.Segments), IdleFreeMinutes: f.Fees.IdleFreeMinutes,
+		Code: f.PlanCode, Name: f.PlanName, Segments: segmentRows(f.Segments), Calendars: calendarRows(f.Calendars), Holidays: holidays,
+		StartFee: number[int64](f.Fees.Start), MinAmount: number[int64](f.Fees.Min), MaxAmount: number[int64](f.Fees.Max),
+		IdleFreeMinutes: f.Fees.IdleFreeMinutes,
 		IdleMinutePrice: number[int64](f.Fees.IdleMinutePrice), IdleMax: number[int64](f.Fees.IdleMax),
 		ParkingFreeMinutes: f.Fees.ParkingFreeMinutes, ParkingHourPrice: number[int64](f.Fees.ParkingHourPrice),
 	})
@@ -209,8 +271,13 @@ func scanSnapshot(r row) (tariff.Snapshot, error) {
 		return f, fmt.Errorf("frozen prices %d: %w", f.ID, err)
 	}
 	f.PlanCode, f.PlanName, f.Segments, f.Created = p.Code, p.Name, segmentsOf(p.Segments), evcs.FromMillis(created)
+	f.Calendars = calendarsOf(p.Calendars)
+	for _, h := range p.Holidays {
+		f.Holidays = append(f.Holidays, tariff.Holiday{Date: h.Day, Name: h.Name, CountsAs: h.CountsAs})
+	}
 	f.Fees = tariff.Fees{
-		IdleFreeMinutes: p.IdleFreeMinutes, IdleMinutePrice: number[evcs.UnitPrice](p.IdleMinutePrice), IdleMax: number[evcs.Money](p.IdleMax),
+		Start: number[evcs.Money](p.StartFee), Min: number[evcs.Money](p.MinAmount), Max: number[evcs.Money](p.MaxAmount), IdleFreeMinutes: p.IdleFreeMinutes,
+		IdleMinutePrice: number[evcs.UnitPrice](p.IdleMinutePrice), IdleMax: number[evcs.Money](p.IdleMax),
 		ParkingFreeMinutes: p.ParkingFreeMinutes, ParkingHourPrice: number[evcs.UnitPrice](p.ParkingHourPrice),
 	}
 	return f, nil

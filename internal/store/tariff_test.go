@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -241,9 +242,15 @@ func TestChoice(t *testing.T) {
 		}
 		id := map[string]evcs.PlanID{}
 		ask := func(own, asked string, at time.Time) (string, error) {
-			got, err := tariff.Choose(ctx, db.Reader().Tariffs(), tariff.Question{
+			q := tariff.Question{
 				Tenant: a.tenant, Station: a.station.ID, Charger: a.charger.ID, Own: id[own], Asked: id[asked], At: at, Zone: time.FixedZone("", 8*3600),
-			})
+			}
+			got, err := tariff.Choose(ctx, db.Reader().Tariffs(), q)
+			weighed, list, refusal := tariff.Weigh(ctx, db.Reader().Tariffs(), q)
+			chosen := slices.IndexFunc(list, func(c tariff.Candidate) bool { return c.Why == tariff.WhyChosen })
+			if !cmp.Equal(got, weighed) || (err == nil) != (refusal == nil) || err == nil && list[chosen].Plan.ID != got.Plan.ID {
+				t.Errorf("weighed: %v %v %v", weighed, list, refusal)
+			}
 			return got.Reason + " " + got.Plan.Code, err
 		}
 		want := func(own, asked, say string) {

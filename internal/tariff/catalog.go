@@ -32,41 +32,62 @@ type Catalog struct {
 // normalised here. A taken code is 3009, a station of another tenant 1002, too
 // many enabled plans 3011.
 func (c Catalog) Create(ctx context.Context, a *evcs.Actor, p Plan) (*Plan, error) {
-	segments, err := Normalize(p.Segments)
-	if err != nil {
+	if err := p.normalize(); err != nil {
 		return nil, err
 	}
 	if err := tenant.Reach(a, p.Tenant, true); err != nil {
 		return nil, err
 	}
-	var made Plan
-	err = c.Transact(ctx, func(tx Tx) error {
-		made = p
-		made.Segments, made.Revision = segments, 1
-		made.Created, made.Updated = c.Clock.Now(), c.Clock.Now()
-		if err := c.fits(ctx, tx, &made); err != nil {
-			return err
-		}
-		if made.Default {
-			if err := c.unmark(ctx, tx, &made); err != nil {
-				return err
-			}
-		}
-		if err := tx.Tariffs().InsertPlan(ctx, &made); err != nil {
-			return err
-		}
-		if err := c.freeze(ctx, tx, &made); err != nil {
-			return err
-		}
-		if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(made.Tenant), &made); err != nil {
-			return err
-		}
-		return c.audit(ctx, tx, a, &made, "CREATE_BILLING_PLAN", nil)
+	var made *Plan
+	err := c.Transact(ctx, func(tx Tx) (err error) {
+		made, err = c.create(ctx, tx, a, p)
+		return err
 	})
-	if err != nil {
+	return made, err
+}
+
+// create adds a normalised plan.
+func (c Catalog) create(ctx context.Context, tx Tx, a *evcs.Actor, p Plan) (*Plan, error) {
+	made := p
+	made.Revision, made.Created, made.Updated = 1, c.Clock.Now(), c.Clock.Now()
+	if err := c.fits(ctx, tx, &made); err != nil {
 		return nil, err
 	}
-	return &made, nil
+	if made.Default {
+		if err := c.unmark(ctx, tx, &made); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Tariffs().InsertPlan(ctx, &made); err != nil {
+		return nil, err
+	}
+	if err := c.freeze(ctx, tx, &made); err != nil {
+		return nil, err
+	}
+	if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(made.Tenant), &made); err != nil {
+		return nil, err
+	}
+	return &made, c.audit(ctx, tx, a, &made, "CREATE_BILLING_PLAN", nil)
+}
+
+// normalize checks what the plan says by itself and puts its segments in order:
+// 3010, or 9400.
+func (p *Plan) normalize() error {
+	var err error
+	if p.Segments, err = Normalize(p.Segments); err != nil {
+		return err
+	}
+	if p.Calendars, err = NormalizeCalendars(p.Calendars); err != nil {
+		return err
+	}
+	var faults []evcs.FieldFault
+	if p.StartDate != "" && p.EndDate != "" && p.EndDate < p.StartDate {
+		faults = append(faults, evcs.FieldFault{Field: "effectiveEndDate", Message: "lies before effectiveStartDate"})
+	}
+	if f := p.Fees; f.Min != nil && f.Max != nil && *f.Max < *f.Min {
+		faults = append(faults, evcs.FieldFault{Field: "maxAmount", Message: "is less than minAmount"})
+	}
+	return evcs.Invalid(faults...)
 }
 
 // fits refuses a taken code, a foreign station and too many enabled plans.
@@ -82,14 +103,12 @@ func (c Catalog) fits(ctx context.Context, tx Tx, p *Plan) error {
 			return err
 		}
 	}
-	if p.StartDate != "" && p.EndDate != "" && p.EndDate < p.StartDate {
-		return evcs.Invalid(evcs.FieldFault{Field: "effectiveEndDate", Message: "lies before effectiveStartDate"})
-	}
-	if !p.Enabled {
+	if !p.Enabled && len(p.Calendars) == 0 {
 		return nil
 	}
-	// one at a time: the count below is nobody else's to change
-	if _, err := tx.Tenants().LockChain(ctx, p.Tenant); err != nil {
+	// One at a time: the count below and the tenant's holidays are nobody else's
+	// to change.
+	if _, err := tx.Tenants().LockChain(ctx, p.Tenant); err != nil || !p.Enabled {
 		return err
 	}
 	plans, err := tx.Tariffs().Enabled(ctx, scope, p.Station)
@@ -111,7 +130,14 @@ func (c Catalog) fits(ctx context.Context, tx Tx, p *Plan) error {
 // freeze stores the plan's present prices as the snapshot of its revision.
 func (c Catalog) freeze(ctx context.Context, tx Tx, p *Plan) error {
 	s := Snapshot{
-		Tenant: p.Tenant, Plan: p.ID, PlanCode: p.Code, PlanName: p.Name, Revision: p.Revision, Segments: p.Segments, Fees: p.Fees, Created: p.Updated,
+		Tenant: p.Tenant, Plan: p.ID, PlanCode: p.Code, PlanName: p.Name, Revision: p.Revision, Segments: p.Segments, Calendars: p.Calendars,
+		Fees: p.Fees, Created: p.Updated,
+	}
+	if len(p.Calendars) > 0 {
+		var err error
+		if s.Holidays, err = tx.Tariffs().Holidays(ctx, evcs.Only(p.Tenant), "", ""); err != nil {
+			return err
+		}
 	}
 	if err := tx.Tariffs().Freeze(ctx, &s); err != nil {
 		return err
@@ -130,39 +156,48 @@ func (c Catalog) Update(ctx context.Context, a *evcs.Actor, id evcs.PlanID, want
 		if err != nil {
 			return err
 		}
-		old := *p
-		if err := change(p); err != nil {
-			return err
-		}
-		if p.Segments, err = Normalize(p.Segments); err != nil {
-			return err
-		}
-		if err := c.fits(ctx, tx, p); err != nil {
-			return err
-		}
-		p.Updated = c.Clock.Now()
-		if p.Default && !old.Default {
-			if err := c.unmark(ctx, tx, p); err != nil {
-				return err
-			}
-		}
-		if !slices.Equal(old.Segments, p.Segments) || !sameFees(old.Fees, p.Fees) {
-			p.Revision++
-			if err := c.freeze(ctx, tx, p); err != nil {
-				return err
-			}
-		}
-		if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(p.Tenant), p); err != nil {
-			return err
-		}
-		made = p
-		return c.audit(ctx, tx, a, p, "UPDATE_BILLING_PLAN", map[string]any{"revision": p.Revision})
+		made, err = c.change(ctx, tx, a, p, change)
+		return err
 	})
 	return made, err
 }
 
+func (c Catalog) change(ctx context.Context, tx Tx, a *evcs.Actor, p *Plan, change func(*Plan) error) (*Plan, error) {
+	old := *p
+	if err := change(p); err != nil {
+		return nil, err
+	}
+	if err := p.normalize(); err != nil {
+		return nil, err
+	}
+	if err := c.fits(ctx, tx, p); err != nil {
+		return nil, err
+	}
+	p.Updated = c.Clock.Now()
+	if p.Default && !old.Default {
+		if err := c.unmark(ctx, tx, p); err != nil {
+			return nil, err
+		}
+	}
+	if !p.costs(&old) {
+		p.Revision++
+		if err := c.freeze(ctx, tx, p); err != nil {
+			return nil, err
+		}
+	}
+	if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(p.Tenant), p); err != nil {
+		return nil, err
+	}
+	return p, c.audit(ctx, tx, a, p, "UPDATE_BILLING_PLAN", map[string]any{"revision": p.Revision})
+}
+
+// costs reports whether the plan prices as another one does.
+func (p *Plan) costs(o *Plan) bool {
+	return slices.Equal(p.Segments, o.Segments) && sameCalendars(p.Calendars, o.Calendars) && sameFees(p.Fees, o.Fees)
+}
+
 func sameFees(a, b Fees) bool {
-	return a.IdleFreeMinutes == b.IdleFreeMinutes && a.ParkingFreeMinutes == b.ParkingFreeMinutes &&
+	return same(a.Start, b.Start) && same(a.Min, b.Min) && same(a.Max, b.Max) && a.IdleFreeMinutes == b.IdleFreeMinutes && a.ParkingFreeMinutes == b.ParkingFreeMinutes &&
 		same(a.IdleMinutePrice, b.IdleMinutePrice) && same(a.IdleMax, b.IdleMax) && same(a.ParkingHourPrice, b.ParkingHourPrice)
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -23,7 +25,20 @@ type Question struct {
 // Chosen is the plan that prices a session, and why.
 type Chosen struct {
 	Plan   Plan
-	Reason string // ASKED, CHARGER, STATION, TENANT
+	Reason string // ChosenAsked, …
+}
+
+// The reasons of Chosen.
+const (
+	ChosenAsked   = "ASKED"
+	ChosenCharger = "CHARGER"
+	ChosenStation = "STATION"
+	ChosenTenant  = "TENANT"
+)
+
+// String is the plan, its revision and the reason, for people.
+func (c Chosen) String() string {
+	return c.Plan.Code + " r" + strconv.FormatInt(c.Plan.Revision, 10) + " " + c.Reason
 }
 
 // Shelf is where Choose finds plans; Store is one.
@@ -40,7 +55,7 @@ func Choose(ctx context.Context, s Shelf, q Question) (Chosen, error) {
 	for _, own := range []struct {
 		id     evcs.PlanID
 		reason string
-	}{{q.Asked, "ASKED"}, {q.Own, "CHARGER"}} {
+	}{{q.Asked, ChosenAsked}, {q.Own, ChosenCharger}} {
 		if own.id == 0 {
 			continue
 		}
@@ -68,9 +83,95 @@ func Choose(ctx context.Context, s Shelf, q Question) (Chosen, error) {
 		return Chosen{}, q.none(0)
 	}
 	if best.Station == 0 {
-		return Chosen{best, "TENANT"}, nil
+		return Chosen{best, ChosenTenant}, nil
 	}
-	return Chosen{best, "STATION"}, nil
+	return Chosen{best, ChosenStation}, nil
+}
+
+// Candidate is a plan that Choose looks at, and why it is or is not the one.
+type Candidate struct {
+	Plan Plan
+	Why  string // WhyChosen, …
+}
+
+// The reasons of a Candidate.
+const (
+	WhyChosen   = "CHOSEN"
+	WhyAssigned = "ASSIGNED"    // the charger's own plan, or the one asked for, goes first
+	WhyDisabled = "DISABLED"    // assigned, but not enabled
+	WhyDates    = "DATES"       // not valid on that day
+	WhyStation  = "STATION"     // assigned, but of another station
+	WhyWide     = "TENANT_WIDE" // a plan of the station goes first
+	WhyPriority = "PRIORITY"    // another has a higher one
+	WhyDefault  = "DEFAULT"     // another is the default
+	WhyOlder    = "OLDER"       // another is newer
+)
+
+// Weigh is Choose with every plan that came into question, in the order in
+// which they are taken; none is 3007 as well.
+func Weigh(ctx context.Context, s Shelf, q Question) (Chosen, []Candidate, error) {
+	chosen, err := Choose(ctx, s, q)
+	if err != nil {
+		return Chosen{}, nil, err
+	}
+	today := q.At.In(q.Zone).Format(time.DateOnly)
+	var list []Candidate
+	assigned := chosen.Reason == ChosenAsked || chosen.Reason == ChosenCharger
+	if own := q.Own; own != 0 && chosen.Plan.ID != own && chosen.Reason != ChosenAsked {
+		p, err := s.Plan(ctx, evcs.Only(q.Tenant), own)
+		if err == nil {
+			list = append(list, Candidate{*p, p.unusable(q.Station, today)})
+		} else if !errors.Is(err, ErrNotFound) {
+			return Chosen{}, nil, err
+		}
+	}
+	list = append(list, Candidate{chosen.Plan, WhyChosen})
+	plans, err := s.Enabled(ctx, evcs.Only(q.Tenant), q.Station)
+	if err != nil {
+		return Chosen{}, nil, err
+	}
+	for _, p := range slices.SortedFunc(slices.Values(plans), before) {
+		if slices.ContainsFunc(list, func(c Candidate) bool { return c.Plan.ID == p.ID }) {
+			continue
+		}
+		why := p.unusable(q.Station, today)
+		switch {
+		case why != "":
+		case assigned:
+			why = WhyAssigned
+		default:
+			why = behind(p, chosen.Plan)
+		}
+		list = append(list, Candidate{p, why})
+	}
+	return chosen, list, nil
+}
+
+// behind says by what p stands behind the chosen plan.
+func behind(p, chosen Plan) string {
+	switch {
+	case wide(p) != wide(chosen):
+		return WhyWide
+	case p.Priority != chosen.Priority:
+		return WhyPriority
+	case p.Default != chosen.Default:
+		return WhyDefault
+	}
+	return WhyOlder
+}
+
+// unusable says why the plan cannot price a session at the station today; ""
+// when it can.
+func (p *Plan) unusable(at evcs.StationID, today string) string {
+	switch {
+	case !p.Enabled:
+		return WhyDisabled
+	case p.Station != 0 && p.Station != at:
+		return WhyStation
+	case p.StartDate != "" && p.StartDate > today, p.EndDate != "" && today > p.EndDate:
+		return WhyDates
+	}
+	return ""
 }
 
 // before orders plans: the station's first, then priority, default, newest.
@@ -98,10 +199,7 @@ func mark(p Plan) int {
 }
 
 // usable reports whether the plan may price a session at the station today.
-func (p *Plan) usable(at evcs.StationID, today string) bool {
-	return p.Enabled && (p.Station == 0 || p.Station == at) &&
-		(p.StartDate == "" || p.StartDate <= today) && (p.EndDate == "" || today <= p.EndDate)
-}
+func (p *Plan) usable(at evcs.StationID, today string) bool { return p.unusable(at, today) == "" }
 
 func (q Question) none(asked evcs.PlanID) error {
 	facts := map[string]any{"stationId": q.Station, "chargerId": q.Charger, "billingPlanId": nil}
@@ -111,13 +209,23 @@ func (q Question) none(asked evcs.PlanID) error {
 	return evcs.With(ErrNoPlan, facts)
 }
 
+// Covered is a segment and its place in its day.
+type Covered struct {
+	Segment Segment
+	Index   int
+}
+
 // Covering is the segment of a moment and the one after it, with the moment it
-// begins.
-func Covering(segments []Segment, at time.Time) (now, next Segment, from time.Time, err error) {
-	now, from, err = covering(segments, at)
-	if err != nil {
+// begins. The moment's location is the station's.
+func (s *Snapshot) Covering(at time.Time) (now, next Covered, from time.Time, err error) {
+	find := func(at time.Time) (Covered, time.Time, error) {
+		day := s.on(at).segments
+		found, until, err := covering(day, at)
+		return Covered{found, slices.Index(day, found)}, until, err
+	}
+	if now, from, err = find(at); err != nil {
 		return now, next, from, err
 	}
-	next, _, err = covering(segments, from)
+	next, _, err = find(from)
 	return now, next, from, err
 }

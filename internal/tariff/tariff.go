@@ -32,8 +32,13 @@ type Segment struct {
 	ServicePrice evcs.UnitPrice
 }
 
-// Fees are what a plan charges beside energy.
+// Fees are what a plan charges beside energy, and the bounds of the whole.
 type Fees struct {
+	// Start is taken once of a session that has taken energy; nil: none.
+	Start *evcs.Money
+	// Min and Max bound the amount of a session before a discount; nil: none. Min
+	// is asked only of a session that has taken energy.
+	Min, Max           *evcs.Money
 	IdleFreeMinutes    int64
 	IdleMinutePrice    *evcs.UnitPrice // per minute; nil: none
 	IdleMax            *evcs.Money     // nil: no cap
@@ -54,6 +59,7 @@ type Plan struct {
 	StartDate  string
 	EndDate    string
 	Segments   []Segment // sorted, covering the day exactly once
+	Calendars  []Calendar
 	Fees       Fees
 	Revision   int64
 	Snapshot   evcs.SnapshotID
@@ -72,8 +78,12 @@ type Snapshot struct {
 	PlanName string
 	Revision int64
 	Segments []Segment
-	Fees     Fees
-	Created  time.Time
+	// Calendars are the plan's days with prices of their own, Holidays the
+	// tenant's special days as they were known when this was frozen, by date.
+	Calendars []Calendar
+	Holidays  []Holiday
+	Fees      Fees
+	Created   time.Time
 }
 
 // The refusals of this noun.
@@ -89,8 +99,23 @@ var (
 // Missing is 3008 with its fact.
 func Missing(id evcs.PlanID) error { return evcs.With(ErrNotFound, map[string]any{"planId": id}) }
 
-// Store keeps plans and snapshots.
+// Days keeps the special days of tenants.
+type Days interface {
+	// Holidays lists the special days of a tenant from a date to another, both
+	// included and each open when empty, by date.
+	Holidays(ctx context.Context, scope evcs.Scope, from, to string) ([]Holiday, error)
+	// SetHolidays replaces what is known of the days given.
+	SetHolidays(ctx context.Context, owner evcs.TenantID, days []Holiday, at time.Time) error
+	// ClearHolidays forgets the special days from a date to another, both
+	// included, and returns how many there were.
+	ClearHolidays(ctx context.Context, owner evcs.TenantID, from, to string) (int64, error)
+	// Calendared lists the tenant's live plans that have calendars.
+	Calendared(ctx context.Context, scope evcs.Scope) ([]Plan, error)
+}
+
+// Store keeps plans, snapshots and special days.
 type Store interface {
+	Days
 	// Plan finds a live plan; ErrNotFound.
 	Plan(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (*Plan, error)
 	PlanByCode(ctx context.Context, scope evcs.Scope, code string) (*Plan, error)
@@ -116,14 +141,21 @@ type Store interface {
 
 // The kinds of a bill line.
 const (
+	KindStart    = "START"
 	KindEnergy   = "ENERGY"
-	KindParking  = "PARKING"
 	KindIdle     = "IDLE"
+	KindParking  = "PARKING"
+	KindMinimum  = "MINIMUM" // what is missing to the plan's minimum
+	KindCap      = "CAP"     // what the plan's maximum takes off
 	KindDiscount = "DISCOUNT"
 )
 
+// ReasonCapped marks idle time at its highest amount.
+const ReasonCapped = "CAPPED"
+
 // Line is one line of a bill. Amount is Electricity + Service for energy, the
-// fee for parking and idle time, negative for a discount.
+// fee for parking and idle time, negative for a cap and a discount. The start
+// fee and what fills up the minimum are service.
 type Line struct {
 	Kind         string
 	PeriodKind   PeriodKind // of energy; else empty
@@ -139,10 +171,19 @@ type Line struct {
 	Reason       string
 }
 
-// Bill is what a session costs.
+// Same reports whether the lines are alike, wherever their times are told.
+func (l Line) Same(o Line) bool {
+	from, to := l.From.Equal(o.From), l.To.Equal(o.To)
+	l.From, l.To, o.From, o.To = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	return from && to && l == o
+}
+
+// Bill is what a session costs: Amount is Electricity + Service + Parking +
+// Idle − Discount, and the sum of the lines.
 type Bill struct {
 	Lines                               []Line
 	Electricity, Service, Parking, Idle evcs.Money
+	Discount                            evcs.Money // of the cap
 	Amount                              evcs.Money
 	// Falling says that a value below its predecessor was dropped.
 	Falling bool
@@ -161,7 +202,7 @@ type Curve struct {
 	Start, Stop time.Time
 	Points      []Point
 	Total       evcs.Energy
-	// LastRise is when the register rose last, for idle time; zero means that it
-	// is found from Points.
-	LastRise time.Time
+	// Rise is when the register rose last, for idle time, where Points lacks
+	// readings between its own; zero means that it is found from Points.
+	Rise Rise
 }

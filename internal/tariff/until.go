@@ -9,7 +9,7 @@ import (
 // Until is the energy that was delivered by each of the moments, which ascend:
 // on the straight line between the readings around it, as a bill cuts it.
 func (c Curve) Until(moments []time.Time) []evcs.Energy {
-	curve, _ := ordered(c)
+	curve, _ := ordered(c, nil)
 	list := make([]evcs.Energy, len(moments))
 	next := 1
 	for i, at := range moments {

@@ -27,8 +27,16 @@ type Draft = Segment
 // error is 3010 with every fault, the first uncovered or doubled slot among
 // them.
 func Normalize(drafts []Draft) ([]Segment, error) {
+	list, faults := normalize(drafts)
+	if len(faults) > 0 {
+		return nil, invalid(faults...)
+	}
+	return list, nil
+}
+
+func normalize(drafts []Draft) ([]Segment, []evcs.FieldFault) {
 	if len(drafts) == 0 || len(drafts) > maxRaw {
-		return nil, invalid(evcs.FieldFault{Field: "segments", Message: fmt.Sprintf("1 to %d segments are needed", maxRaw)})
+		return nil, []evcs.FieldFault{{Field: "segments", Message: fmt.Sprintf("1 to %d segments are needed", maxRaw)}}
 	}
 	var faults []evcs.FieldFault
 	var list []Segment
@@ -40,11 +48,11 @@ func Normalize(drafts []Draft) ([]Segment, error) {
 		list = append(list, split(d)...)
 	}
 	if len(faults) > 0 {
-		return nil, invalid(faults...)
+		return nil, faults
 	}
 	slices.SortStableFunc(list, func(a, b Segment) int { return cmp.Compare(a.From, b.From) })
 	if fault := coverage(list); fault != nil {
-		return nil, invalid(*fault)
+		return nil, []evcs.FieldFault{*fault}
 	}
 	return list, nil
 }

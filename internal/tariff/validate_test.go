@@ -219,6 +219,7 @@ func TestCoveringNamesTheSegmentAndTheNext(t *testing.T) {
 	t.Parallel()
 	zone := time.FixedZone("", 8*3600)
 	list := []tariff.Segment{span(0, 420, 1), span(420, 1320, 2), span(1320, 1440, 1)}
+	prices := tariff.Snapshot{Segments: list}
 	for _, c := range []struct {
 		clock             string
 		now, next, leaves int
@@ -227,9 +228,9 @@ func TestCoveringNamesTheSegmentAndTheNext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now, next, leaves, err := tariff.Covering(list, at)
+		now, next, leaves, err := prices.Covering(at)
 		want := time.Date(2026, 2, 10, 0, c.leaves, 0, 0, zone)
-		if err != nil || now != list[c.now] || next != list[c.next] || !leaves.Equal(want) {
+		if err != nil || now != (tariff.Covered{Segment: list[c.now], Index: c.now}) || next != (tariff.Covered{Segment: list[c.next], Index: c.next}) || !leaves.Equal(want) {
 			t.Errorf("%s: %v, then %v at %v: %v", c.clock, now, next, leaves, err)
 		}
 	}
