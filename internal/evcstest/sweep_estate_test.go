@@ -104,6 +104,7 @@ func (e *estate) furnish(t *testing.T, d *evcstest.Daemon, platform evcstest.Cal
 		"segments": []map[string]any{{"startTime": "00:00", "endTime": "24:00", "periodKind": "FLAT", "energyPrice": 1, "serviceFee": 0.5}},
 	}, "planId")
 	e.ids["billingPlanId"], e.ids["planCode"] = plan["planId"], "P"+e.mark
+	e.post(t, "/api/billing/holiday", map[string]any{"days": []map[string]any{{"date": "2027-10-01", "name": e.mark}}})
 	e.postAs(t, platform, "/api/charger", map[string]any{ // who else may make simulated ones?
 		"tenantId": e.ids["tenantId"], "stationId": e.ids["stationId"], "chargerCode": "C" + e.mark, "chargerName": e.mark, "deviceId": "CP-" + e.mark, "protocol": "OCPP16",
 		"chargerType": 1, "ratedPower": 60, "gunCount": 8, "simulated": true,

@@ -133,6 +133,14 @@ func needed(x described, own *estate, at spot) given {
 		return body(map[string]any{"scopes": []string{"station:list"}})
 	case "createPlan", "clonePlan", "validatePlan":
 		return body(map[string]any{"code": fresh(), "name": "new", "segments": []map[string]any{{"startTime": "00:00", "endTime": "24:00", "periodKind": "FLAT", "energyPrice": 1, "serviceFee": 0.5}}})
+	case "importPlans":
+		return body(map[string]any{"plans": []map[string]any{{
+			"code": fresh(), "name": "new", "segments": []map[string]any{{"startTime": "00:00", "endTime": "24:00", "periodKind": "FLAT", "energyPrice": 1, "serviceFee": 0.5}},
+		}}})
+	case "setHolidays":
+		return body(map[string]any{"days": []map[string]any{{"date": "2027-05-01"}}})
+	case "explainPrice":
+		return body(map[string]any{"startTime": "2027-02-10T01:00:00Z", "endTime": "2027-02-10T02:00:00Z", "energy": 1})
 	case "createIdTag":
 		return body(map[string]any{"idTag": fresh()})
 	case "updateCharger":
