@@ -89,7 +89,7 @@ func TestBadSpecialDaysChangeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, given := range map[string][]tariff.Holiday{
-			"days at most 400 special days are kept for a tenant":                                                     {{Date: "2000-01-01", CountsAs: tariff.OnHoliday}},
+			"days at most 400 special days are kept for a tenant":                               {{Date: "2000-01-01", CountsAs: tariff.OnHoliday}},
 			"days[0].date is not a date: yyyy-MM-dd":                                            {{Date: "2026-02-30", CountsAs: tariff.OnHoliday}},
 			"days[1].date is given twice":                                                       {{Date: "2026-02-10", CountsAs: tariff.Sunday}, {Date: "2026-02-10", CountsAs: tariff.Monday}},
 			"days[0].countsAs is MON to SUN or HOLIDAY":                                         {{Date: "2026-02-10", CountsAs: "EASTER"}},
