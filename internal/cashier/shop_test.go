@@ -42,7 +42,10 @@ func (c *clock) pass(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-var errLost = errors.New("the line is dead")
+var (
+	errLost = errors.New("the line is dead")
+	errDead = errors.New("the process is dead")
+)
 
 // line is the line to the bank: it can lose what is said, before or after the
 // bank has heard it, and word refusals of its own.
@@ -53,6 +56,30 @@ type line struct {
 	after   error  // instead of the bank's answer
 	refunds error  // the answer to refunds
 	notify  string // where the bank was last told to notify
+	manner  manner
+	dead    func() bool // the till that calls is dead; nil: never
+}
+
+// manner is how a real channel differs from our bank.
+type manner int
+
+const (
+	plain     manner = iota
+	unscanned        // it knows no trade before it is paid, and closes none
+	accepting        // it takes refunds and pays them out later
+	abnormal         // it takes refunds and cannot pay them out
+)
+
+func (l *line) behave(m manner) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.manner = m
+}
+
+func (l *line) how() manner {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.manner
 }
 
 func (l *line) set(before, after, refunds error) {
@@ -70,6 +97,9 @@ func (l *line) faults() (before, after, refunds error) {
 func through[A any](l *line, call func() (A, error)) (A, error) {
 	before, after, _ := l.faults()
 	var none A
+	if l.dead != nil && l.dead() {
+		return none, errDead
+	}
 	if before != nil {
 		return none, before
 	}
@@ -88,16 +118,38 @@ func (l *line) Create(ctx context.Context, m payment.Merchant, r payment.CreateR
 }
 
 func (l *line) Query(ctx context.Context, m payment.Merchant, no string) (payment.Trade, error) {
-	return through(l, func() (payment.Trade, error) { return l.Channel.Query(ctx, m, no) })
+	return through(l, func() (payment.Trade, error) { return l.seen(l.Channel.Query(ctx, m, no)) })
+}
+
+// seen is a trade as the channel tells it.
+func (l *line) seen(trade payment.Trade, err error) (payment.Trade, error) {
+	if l.how() == unscanned && trade.State == payment.TradeWaiting {
+		trade.State = payment.TradeUnknown
+	}
+	return trade, err
 }
 
 func (l *line) Close(ctx context.Context, m payment.Merchant, no string) (payment.Trade, error) {
-	return through(l, func() (payment.Trade, error) { return l.Channel.Close(ctx, m, no) })
+	return through(l, func() (payment.Trade, error) {
+		if l.how() == unscanned {
+			return l.seen(l.Channel.Query(ctx, m, no))
+		}
+		return l.Channel.Close(ctx, m, no)
+	})
 }
 
 func (l *line) Refund(ctx context.Context, m payment.Merchant, r payment.RefundRequest) (payment.RefundAnswer, error) {
 	return through(l, func() (payment.RefundAnswer, error) {
 		done, err := l.QueryRefund(ctx, m, r.TradeNo, r.RefundNo)
+		if err == nil && done.State != payment.RefundSuccess {
+			switch l.how() {
+			case accepting:
+				return payment.RefundAnswer{State: payment.RefundProcessing}, nil
+			case abnormal:
+				return payment.RefundAnswer{State: payment.RefundFailed, Code: "ABNORMAL", Message: "the card is dead"}, nil
+			case plain, unscanned:
+			}
+		}
 		if _, _, refused := l.faults(); refused != nil && err == nil && done.State != payment.RefundSuccess {
 			return payment.RefundAnswer{}, refused // what was paid out is never refused
 		}
@@ -148,28 +200,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	s.boss = &evcs.Actor{User: 1, Name: "boss", Tenant: 1, Platform: true, Permissions: map[evcs.Permission]bool{
 		tenant.ReadDescendants: true, tenant.WriteDescendants: true,
 	}}
-	s.bank = &sandboxpay.Bank{Clock: s.clock, Transact: func(ctx context.Context, fn func(payment.SandboxBooks) error) error {
-		return db.Transact(ctx, func(tx *store.Tx) error { return fn(store.Sandbox(tx)) })
-	}}
-	s.line = &line{Channel: s.bank}
-	s.channels = map[string]payment.Channel{"sandbox": s.line}
-	s.config = cashier.Config{
-		Clock: s.clock, Channels: s.channels, Sealer: sealer,
-		Payments: db.Reader().Payments(), Orders: db.Reader().Orders(), CallbackBase: "https://pay.example/evcs/",
-		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
-			if s.broken.Load() {
-				return errAway
-			}
-			return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
-		},
-		Alarm: func(ctx context.Context, tx cashier.Tx, a cashier.Alert) error {
-			return alarm.Raise(ctx, tx.(*store.Tx).Alarms(), alarm.Alert{
-				Tenant: a.Tenant, Rule: alarm.Rule(a.Rule), Severity: alarm.Severity(a.Severity), Message: a.Message,
-				Target: alarm.Target{Type: a.TargetType, ID: a.TargetID},
-			}, a.At)
-		},
-	}
-	s.till = cashier.New(s.config)
+	s.start()
 	on := true
 	s.within(func(ctx context.Context, tx *store.Tx) error {
 		for i, code := range []string{"SYSTEM", "FT", "OFF"} {
@@ -187,6 +218,33 @@ func open(t testing.TB, db *store.DB) *shop {
 		return nil
 	})
 	return s
+}
+
+// start makes the till and the bank on the store as it is open.
+func (s *shop) start() {
+	db := s.db
+	s.bank = &sandboxpay.Bank{Clock: s.clock, Transact: func(ctx context.Context, fn func(payment.SandboxBooks) error) error {
+		return db.Transact(ctx, func(tx *store.Tx) error { return fn(store.Sandbox(tx)) })
+	}}
+	s.line = &line{Channel: s.bank}
+	s.channels = map[string]payment.Channel{"sandbox": s.line}
+	s.config = cashier.Config{
+		Clock: s.clock, Channels: s.channels, Sealer: s.sealer,
+		Payments: db.Reader().Payments(), Orders: db.Reader().Orders(), CallbackBase: "https://pay.example/evcs/",
+		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
+			if s.broken.Load() {
+				return errAway
+			}
+			return db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })
+		},
+		Alarm: func(ctx context.Context, tx cashier.Tx, a cashier.Alert) error {
+			return alarm.Raise(ctx, tx.(*store.Tx).Alarms(), alarm.Alert{
+				Tenant: a.Tenant, Rule: alarm.Rule(a.Rule), Severity: alarm.Severity(a.Severity), Message: a.Message,
+				Target: alarm.Target{Type: a.TargetType, ID: a.TargetID},
+			}, a.At)
+		},
+	}
+	s.till = cashier.New(s.config)
 }
 
 // each runs a test on a shop of either engine and checks the books at the end.
