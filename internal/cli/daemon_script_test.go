@@ -3,12 +3,22 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/evcs/evcs/internal/evcstest"
 )
+
+// scriptKeys are key pairs for merchant accounts, made once.
+var scriptKeys = sync.OnceValue(func() map[string]string {
+	files := make(map[string]string)
+	files["own.pem"], files["own.pub.pem"] = evcstest.KeyPair()
+	_, files["channel.pem"] = evcstest.KeyPair()
+	_, files["next.pem"] = evcstest.KeyPair()
+	return files
+})
 
 // TestDaemonScripts runs the scripts that need a daemon, each against one of
 // its own, with evcsctl in this process.
@@ -22,6 +32,11 @@ func TestDaemonScripts(t *testing.T) {
 			e.Setenv("XDG_CONFIG_HOME", filepath.Join(e.WorkDir, "config"))
 			e.Setenv("LANG", "en_US.UTF-8")
 			e.Setenv("EVCS_SERVER", d.URL)
+			for name, text := range scriptKeys() {
+				if err := os.WriteFile(filepath.Join(e.WorkDir, name), []byte(text), 0o600); err != nil {
+					return err
+				}
+			}
 			password := filepath.Join(e.WorkDir, "password")
 			e.Setenv("PASSWORD_FILE", password)
 			return os.WriteFile(password, []byte(evcstest.Password+"\n"), 0o600)
