@@ -50,8 +50,7 @@ func outcome(what string, err error, said sdk.Error) error {
 // passing reports whether a signed failure says nothing about what was done:
 // the gateway was busy, broken or asked too often.
 func passing(said sdk.Error) bool {
-	switch said.Code {
-	case sdk.CodeUnknowError, sdk.CodeCallLimited, sdk.CodeOrderSuccessPayInProcess, "":
+	if said.Code == "" || said.Code == sdk.CodeUnknowError || said.Code == sdk.CodeCallLimited || said.Code == sdk.CodeOrderSuccessPayInProcess {
 		return true
 	}
 	sub := strings.ToUpper(said.SubCode)

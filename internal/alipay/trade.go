@@ -38,8 +38,9 @@ func (c *Channel) Create(ctx context.Context, m payment.Merchant, r payment.Crea
 		return a.code(ctx, trade)
 	case payment.MethodAlipayApp:
 		return a.order(trade)
+	default:
+		return payment.Offer{}, local4001("METHOD", "Alipay has no way to pay called "+string(r.Method))
 	}
-	return payment.Offer{}, local4001("METHOD", "Alipay has no way to pay called "+string(r.Method))
 }
 
 // notHere makes a creation fail at once when the account cannot be used; other

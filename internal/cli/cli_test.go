@@ -362,6 +362,25 @@ func TestSimulateHandsOver(t *testing.T) {
 	}
 }
 
+func TestGatewayHandsOver(t *testing.T) {
+	t.Parallel()
+	var given []string
+	code := Main(t.Context(), Program{
+		Args: []string{"gateway", "pay", "EV1", "--outcome", "LATE"}, In: strings.NewReader(""), Out: io.Discard, Err: io.Discard,
+		Getenv: func(string) string { return "" }, Now: func() time.Time { return present },
+		Gateway: func(_ context.Context, args []string, _, _ io.Writer, now func() time.Time) int {
+			given = args
+			if !now().Equal(present) {
+				t.Error("another clock")
+			}
+			return 7
+		},
+	})
+	if diff := cmp.Diff([]string{"pay", "EV1", "--outcome", "LATE"}, given); diff != "" || code != 7 {
+		t.Errorf("code %d, %s", code, diff)
+	}
+}
+
 // TestDocsDescribeEveryCommand prints docs/cli from the commands and fails when
 // the files differ; -update writes them.
 func TestDocsDescribeEveryCommand(t *testing.T) {

@@ -37,14 +37,17 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer, now func
 		Long: "Speaks the wire protocols of Alipay and WeChat Pay with keys of its own, so that evcsd's real channels run from the\n" +
 			"creation to the statement without a merchant account. evcsd is led to it by payment.alipay.gateway and\n" +
 			"payment.wechat.gateway; only accounts of mode SANDBOX go there.",
+		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(*cobra.Command, []string) { ran = true },
 	}
-	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(newServe(now), newPay(), newTrades(), newFault())
-	cmd.SetArgs(args)
-	cmd.SetOut(out)
-	cmd.SetErr(errOut)
-	if err := cmd.ExecuteContext(ctx); err != nil {
+	root := &cobra.Command{Use: "evcsctl", SilenceUsage: true, SilenceErrors: true}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(cmd)
+	root.SetArgs(append([]string{"gateway"}, args...))
+	root.SetOut(out)
+	root.SetErr(errOut)
+	if err := root.ExecuteContext(ctx); err != nil {
 		switch {
 		case !ran, errors.Is(err, errUsage):
 			code = exitUsage

@@ -324,11 +324,10 @@ func (g *Gateway) refundOf(no string) (*trade, *refund) {
 
 // wxStatus is the refund's state in WeChat's words.
 func (r *refund) wxStatus() string {
-	switch r.state {
-	case succeeded, abnormal, processing:
-		return string(r.state)
+	if r.state == isClosed {
+		return "CLOSED"
 	}
-	return "CLOSED"
+	return string(r.state)
 }
 
 func (g *Gateway) wxRefunded(t *trade, r *refund) map[string]any {

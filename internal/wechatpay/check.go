@@ -18,13 +18,11 @@ const unusedNumber = "EV000000000000000000000PROBE"
 // account has certificates; one with a public key only has none.
 func (c *Channel) Check(ctx context.Context, m payment.Merchant) ([]payment.Check, error) {
 	answers := payment.Check{Name: "CHANNEL_ANSWERS"}
-	a, err := c.reach(m)
-	if errors.Is(err, payment.ErrNotConfigured) {
-		_, _, answers.Message = evcs.Classify(err)
-		return []payment.Check{answers}, nil
-	}
-	if err != nil {
-		answers.Message = evcs.Detail{ZH: "账户的密钥不可用", EN: "the keys of the account cannot be used"}
+	a, unfit := c.reach(m)
+	if unfit != nil {
+		if _, _, answers.Message = evcs.Classify(unfit); answers.Message == (evcs.Detail{}) {
+			answers.Message = evcs.Detail{ZH: "账户的密钥不可用", EN: "the keys of the account cannot be used"}
+		}
 		return []payment.Check{answers}, nil
 	}
 	trade, err := a.query(ctx, unusedNumber)

@@ -29,7 +29,7 @@ func (c *Channel) Refund(ctx context.Context, m payment.Merchant, r payment.Refu
 	service := refunddomestic.RefundsApiService{Client: a.client}
 	var said *refunddomestic.Refund
 	err = call(what, func() (err error) {
-		said, _, err = service.Create(ctx, request) //nolint:bodyclose // the library has read and closed it
+		said, _, err = service.Create(ctx, request)
 		return err
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *Channel) QueryRefund(ctx context.Context, m payment.Merchant, tradeNo, 
 	service := refunddomestic.RefundsApiService{Client: a.client}
 	var said *refunddomestic.Refund
 	err = call(what, func() (err error) {
-		said, _, err = service.QueryByOutRefundNo(ctx, refunddomestic.QueryByOutRefundNoRequest{OutRefundNo: &refundNo}) //nolint:bodyclose // read and closed
+		said, _, err = service.QueryByOutRefundNo(ctx, refunddomestic.QueryByOutRefundNoRequest{OutRefundNo: &refundNo})
 		return err
 	})
 	if refusedWith(err, notExist...) {

@@ -48,8 +48,9 @@ func (c *Channel) Create(ctx context.Context, m payment.Merchant, r payment.Crea
 		return a.native(ctx, r, o)
 	case payment.MethodWechatJSAPI:
 		return a.jsapi(ctx, r, o)
+	default:
+		return payment.Offer{}, ours("METHOD", "WeChat Pay has no way to pay called "+string(r.Method))
 	}
-	return payment.Offer{}, ours("METHOD", "WeChat Pay has no way to pay called "+string(r.Method))
 }
 
 // notHere makes a creation fail at once when the account cannot be used; other
@@ -100,7 +101,7 @@ func (a *account) native(ctx context.Context, r payment.CreateRequest, o options
 	service := native.NativeApiService{Client: a.client}
 	var said *native.PrepayResponse
 	err := call(what, func() (err error) {
-		said, _, err = service.Prepay(ctx, request) //nolint:bodyclose // the library has read and closed it
+		said, _, err = service.Prepay(ctx, request)
 		return err
 	})
 	if err != nil {
@@ -128,7 +129,7 @@ func (a *account) jsapi(ctx context.Context, r payment.CreateRequest, o options)
 	service := jsapi.JsapiApiService{Client: a.client}
 	var said *jsapi.PrepayWithRequestPaymentResponse
 	err := call(what, func() (err error) {
-		said, _, err = service.PrepayWithRequestPayment(ctx, request) //nolint:bodyclose // the library has read and closed it
+		said, _, err = service.PrepayWithRequestPayment(ctx, request)
 		return err
 	})
 	if err != nil {
@@ -161,7 +162,7 @@ func (a *account) query(ctx context.Context, tradeNo string) (payment.Trade, err
 	service := native.NativeApiService{Client: a.client}
 	var said *payments.Transaction
 	err := call(what, func() (err error) {
-		said, _, err = service.QueryOrderByOutTradeNo(ctx, native.QueryOrderByOutTradeNoRequest{OutTradeNo: &tradeNo, Mchid: &a.id.MchID}) //nolint:bodyclose // read and closed
+		said, _, err = service.QueryOrderByOutTradeNo(ctx, native.QueryOrderByOutTradeNoRequest{OutTradeNo: &tradeNo, Mchid: &a.id.MchID})
 		return err
 	})
 	switch {
