@@ -43,9 +43,8 @@ func (c *clock) set(at time.Time) {
 // slow is a channel whose statements come when the test says so.
 type slow struct {
 	payment.Channel
-	bank    *sandboxpay.Bank
-	hold    chan struct{} // nil: at once
-	unmoved bool          // there is no fund statement
+	bank *sandboxpay.Bank
+	hold chan struct{} // nil: at once
 }
 
 func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
@@ -56,9 +55,6 @@ func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payme
 }
 
 func (s *slow) FetchFund(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
-	if s.unmoved {
-		return payment.Statement{}, payment.ErrNotReady
-	}
 	return s.bank.FetchFund(ctx, m, day)
 }
 
@@ -76,6 +72,8 @@ type shop struct {
 	slow   *slow
 	closer *closing.Closer
 	orders int
+	// channels are those of the closer and the till.
+	channels map[string]payment.Channel
 }
 
 const (
@@ -119,6 +117,7 @@ func open(t testing.TB, db *store.DB) *shop {
 	}}
 	s.slow = &slow{Channel: s.bank, bank: s.bank}
 	channels := map[string]payment.Channel{"sandbox": s.slow}
+	s.channels = channels
 	s.till = cashier.New(cashier.Config{
 		Clock: s.clock, Channels: channels, Sealer: sealer, Payments: db.Reader().Payments(), Orders: db.Reader().Orders(),
 		Transact: func(ctx context.Context, fn func(cashier.Tx) error) error {
