@@ -76,6 +76,13 @@ generate: ## Print docs/openapi.yaml, docs/cli, docs/tui.md keys and other docum
 verify: ## Fail if a printed document differs from the code
 	go test ./internal/httpapi ./internal/cli ./internal/tui -run 'Document|Docs|Golden'
 
+.PHONY: bench-recon
+bench-recon: ## Days of 1 and 10 million rows with seeded differences beside a bare hash join (needs 10 GB of disk)
+	mkdir -p $(BIN)/recon && go build -o $(BIN)/bench-recon ./bench/recon
+	$(BIN)/bench-recon -rows 1000000 -rounds 3 -dir $(BIN)/recon/1m
+	$(BIN)/bench-recon -rows 1000000 -rounds 3 -gz -store -dir $(BIN)/recon/1ms
+	$(BIN)/bench-recon -rows 10000000 -rounds 1 -gz -dir $(BIN)/recon/10m
+
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' internal | xargs -n1 dirname | sort -u); do \

@@ -44,7 +44,7 @@ var order = []step{
 	{names: "evcstest"},
 	{strangers: true, names: "contracttest"},
 	{strangers: true, names: "cmd/evcsd cmd/evcsctl"},
-	{names: "bench/ref bench/probe bench/seed bench/load bench/torture scripts/demo bench"},
+	{names: "bench/ref bench/probe bench/seed bench/load bench/recon bench/torture scripts/demo bench"},
 }
 
 // only narrows the order: the whole of what a package may import of ours.

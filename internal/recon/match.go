@@ -70,8 +70,7 @@ type pair struct {
 	amount    evcs.Money
 	done      bool // the channel calls one of its rows succeeded
 	doubles   int
-	entry     entry  // of a row that the statement lacks
-	theirs    string // the channel's number of that
+	entry     entry // of a row that the statement lacks
 	local     *Local
 	kinds     []Kind
 	facets    []string
@@ -130,17 +129,16 @@ func (m *Matcher) Local(l *Local) error {
 	if l.Twice {
 		e.flags |= flagTwice
 	}
-	theirs := l.ChannelNo[:min(len(l.ChannelNo), maxNumber)]
 	if m.ours == nil {
-		m.table.add(e, l.No, theirs)
+		m.table.add(e, l.No)
 		if len(m.table.rows) <= m.limit {
 			return nil
 		}
 		return m.spill()
 	}
-	e.ours, e.theirs = uint8(len(l.No)), uint8(len(theirs)) //nolint:gosec // bounded by maxNumber
+	e.size = uint8(len(l.No)) //nolint:gosec // bounded by maxNumber
 	part := binOf(m.table.hash(e.merchant, e.flags&flagRefund, l.No))
-	return m.ours.keep(part, appendLocal(m.ours.room(part), &e, []byte(l.No), []byte(theirs)))
+	return m.ours.keep(part, append(appendLocal(m.ours.room(part), &e), l.No...))
 }
 
 // spill moves the table into scratch files.
@@ -153,9 +151,9 @@ func (m *Matcher) spill() (err error) {
 	}
 	for i := range m.table.rows {
 		e := &m.table.rows[i]
-		ours := m.table.ours(e)
-		part := binOf(m.table.hash(e.merchant, e.flags&flagRefund, string(ours)))
-		if err := m.ours.keep(part, appendLocal(m.ours.room(part), e, ours, m.table.theirs(e))); err != nil {
+		no := m.table.no(e)
+		part := binOf(m.table.hash(e.merchant, e.flags&flagRefund, string(no)))
+		if err := m.ours.keep(part, append(appendLocal(m.ours.room(part), e), no...)); err != nil {
 			return err
 		}
 	}
@@ -347,11 +345,11 @@ func (m *Matcher) Outcome(ctx context.Context, find Find) (Outcome, error) {
 	if err := m.join(ctx); err != nil {
 		return Outcome{}, err
 	}
-	m.byChannelNumber()
 	known, err := m.details(ctx, find)
 	if err != nil {
 		return Outcome{}, err
 	}
+	m.byChannelNumber(known)
 	out := Outcome{Figures: m.figures}
 	pairs := make([]*pair, 0, len(m.pairs)+len(m.order))
 	for _, p := range m.pairs {
@@ -448,10 +446,7 @@ func (m *Matcher) join(ctx context.Context) error {
 		}
 		m.table.reset()
 		if err := m.ours.read(part, func(text []byte) (int, error) {
-			return eachLocal(text, func(e entry, ours, theirs string) error {
-				m.table.add(e, ours, theirs)
-				return nil
-			})
+			return eachLocal(text, func(e entry, no string) { m.table.add(e, no) })
 		}); err != nil {
 			return err
 		}
@@ -481,7 +476,7 @@ func (m *Matcher) settle() error {
 			d = payment.RefundBack
 		}
 		m.pairs = append(m.pairs, &pair{
-			merchant: int(e.merchant), direction: d, no: string(m.table.ours(e)), kinds: []Kind{LocalOnly}, entry: *e, theirs: string(m.table.theirs(e)),
+			merchant: int(e.merchant), direction: d, no: string(m.table.no(e)), kinds: []Kind{LocalOnly}, entry: *e,
 		})
 		if len(m.pairs) > maxDifferences {
 			return ErrUnlike
@@ -495,7 +490,7 @@ func (m *Matcher) settle() error {
 }
 
 // byChannelNumber joins what is left of both sides by the channel's numbers.
-func (m *Matcher) byChannelNumber() {
+func (m *Matcher) byChannelNumber(known map[string]*Local) {
 	if len(m.unknown) == 0 {
 		return
 	}
@@ -506,8 +501,11 @@ func (m *Matcher) byChannelNumber() {
 	}
 	left := make(map[name]int)
 	for i, p := range m.pairs {
-		if !p.channel && p.theirs != "" {
-			left[name{p.merchant, p.direction, p.theirs}] = i
+		if p.channel {
+			continue
+		}
+		if l := known[keyOf(p.direction, m.accounts[p.merchant].ID, p.no)]; l != nil && l.ChannelNo != "" {
+			left[name{p.merchant, p.direction, l.ChannelNo}] = i
 		}
 	}
 	for _, key := range m.order {

@@ -17,18 +17,18 @@ const (
 	recordGBK
 )
 
-const localHead = 1 + 2 + 8 + 1 + 1
+const localHead = 1 + 2 + 8 + 1
 
-func appendLocal(b []byte, e *entry, ours, theirs []byte) []byte {
+// appendLocal begins the record of a local row; its number comes behind.
+func appendLocal(b []byte, e *entry) []byte {
 	b = append(b, e.flags&(flagRefund|flagTwice))
 	b = binary.LittleEndian.AppendUint16(b, e.merchant)
 	b = binary.LittleEndian.AppendUint64(b, uint64(e.amount)) //nolint:gosec // read back as it is
-	b = append(b, e.ours, e.theirs)
-	return append(append(b, ours...), theirs...)
+	return append(b, e.size)
 }
 
 // eachLocal hands the local rows of a text on and returns what is whole of it.
-func eachLocal(b []byte, fn func(e entry, ours, theirs string) error) (int, error) {
+func eachLocal(b []byte, fn func(e entry, no string)) (int, error) {
 	n := 0
 	for {
 		r := b[n:]
@@ -36,16 +36,13 @@ func eachLocal(b []byte, fn func(e entry, ours, theirs string) error) (int, erro
 			return n, nil
 		}
 		e := entry{
-			flags: r[0], merchant: binary.LittleEndian.Uint16(r[1:]), amount: evcs.Money(binary.LittleEndian.Uint64(r[3:])), //nolint:gosec // written from one
-			ours: r[11], theirs: r[12],
+			flags: r[0], merchant: binary.LittleEndian.Uint16(r[1:]), amount: evcs.Money(binary.LittleEndian.Uint64(r[3:])), size: r[11], //nolint:gosec // written from one
 		}
-		end := localHead + int(e.ours) + int(e.theirs)
+		end := localHead + int(e.size)
 		if len(r) < end {
 			return n, nil
 		}
-		if err := fn(e, string(r[localHead:localHead+int(e.ours)]), string(r[localHead+int(e.ours):end])); err != nil {
-			return n, err
-		}
+		fn(e, string(r[localHead:end]))
 		n += end
 	}
 }

@@ -7,14 +7,13 @@ import (
 	"github.com/evcs/evcs/internal/payment"
 )
 
-// entry is a local row while it waits for its row in the statement: 24 bytes
-// and its two numbers.
+// entry is a local row while it waits for its row in the statement: 16 bytes
+// and its number.
 type entry struct {
 	amount   evcs.Money
-	at       uint32 // where its numbers begin in the text
+	at       uint32 // where its number begins in the text
 	merchant uint16 // its place among the accounts
-	ours     uint8  // how long our number is
-	theirs   uint8  // how long the channel's is
+	size     uint8  // of the number
 	flags    uint8
 }
 
@@ -25,7 +24,7 @@ const (
 )
 
 // table is the local side of the join: open addressing over compact rows, so
-// that a day of a million rows fits in about 100 MB.
+// that a day of a million rows fits in about 60 MB.
 type table struct {
 	seed  maphash.Seed
 	slots []uint32 // place in rows plus one; 0: free
@@ -37,12 +36,7 @@ func newTable() *table {
 	return &table{seed: maphash.MakeSeed(), slots: make([]uint32, 1024)}
 }
 
-func (t *table) ours(e *entry) []byte { return t.text[e.at : e.at+uint32(e.ours)] }
-
-func (t *table) theirs(e *entry) []byte {
-	from := e.at + uint32(e.ours)
-	return t.text[from : from+uint32(e.theirs)]
-}
+func (t *table) no(e *entry) []byte { return t.text[e.at : e.at+uint32(e.size)] }
 
 func refundFlag(d payment.Direction) uint8 {
 	if d == payment.RefundBack {
@@ -64,7 +58,7 @@ func (t *table) find(merchant uint16, refund uint8, no string) (row, slot int) {
 			return -1, int(i)
 		}
 		e := &t.rows[at-1]
-		if e.merchant == merchant && e.flags&flagRefund == refund && string(t.ours(e)) == no {
+		if e.merchant == merchant && e.flags&flagRefund == refund && string(t.no(e)) == no {
 			return int(at - 1), int(i)
 		}
 	}
@@ -75,18 +69,18 @@ func (t *table) find(merchant uint16, refund uint8, no string) (row, slot int) {
 const maxNumber = 255
 
 // add keeps a local row; a key that is there already is ours twice, which the
-// store's unique indexes exclude, and is kept once. The numbers are bounded by
+// store's unique indexes exclude, and is kept once. The number is bounded by
 // maxNumber.
-func (t *table) add(e entry, ours, theirs string) {
+func (t *table) add(e entry, no string) {
 	if len(t.rows)*2 >= len(t.slots) {
 		t.grow()
 	}
-	row, slot := t.find(e.merchant, e.flags&flagRefund, ours)
+	row, slot := t.find(e.merchant, e.flags&flagRefund, no)
 	if row >= 0 {
 		return
 	}
-	e.at, e.ours, e.theirs = uint32(len(t.text)), uint8(len(ours)), uint8(len(theirs)) //nolint:gosec // bounded: at most 2^32 bytes of numbers
-	t.text = append(append(t.text, ours...), theirs...)
+	e.at, e.size = uint32(len(t.text)), uint8(len(no)) //nolint:gosec // bounded: at most 2^32 bytes of numbers
+	t.text = append(t.text, no...)
 	t.rows = append(t.rows, e)
 	t.slots[slot] = uint32(len(t.rows)) //nolint:gosec // bounded by text
 }
@@ -108,7 +102,7 @@ func (t *table) grow() {
 	mask := uint64(len(t.slots) - 1)
 	for i := range t.rows {
 		e := &t.rows[i]
-		at := t.hash(e.merchant, e.flags&flagRefund, string(t.ours(e))) & mask
+		at := t.hash(e.merchant, e.flags&flagRefund, string(t.no(e))) & mask
 		for t.slots[at] != 0 {
 			at = (at + 1) & mask
 		}
