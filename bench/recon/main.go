@@ -276,7 +276,7 @@ func (o *options) match(ctx context.Context, w world) (recon.Outcome, error) {
 		return recon.Outcome{}, err
 	}
 	defer f.Close() // read only
-	s, err := wechatpay.ReadTrade(ctx, mchID, day, f, func(r payment.Row) error { return m.Row(1, r) })
+	s, err := wechatpay.New(wechatpay.Config{}).Read(ctx, w.account(), day, f, func(r payment.Row) error { return m.Row(1, r) })
 	if err != nil {
 		return recon.Outcome{}, err
 	}

@@ -53,7 +53,7 @@ func (w world) fill(ctx context.Context, path string) error {
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo
 	if _, err := tx.ExecContext(ctx, `INSERT INTO merchants (id, tenant_id, channel, name, mode, status, config, secrets, callback_token, fee_rate, created_at, updated_at, deleted_at, version)
-		VALUES (1, 1, 'wechat', 'x', 'LIVE', 1, '{}', '', 't', ?, 1, 1, 0, 1)`, feeRate); err != nil {
+		VALUES (1, 1, 'wechat', 'x', 'LIVE', 1, '{"mchId":"`+mchID+`"}', '', 't', ?, 1, 1, 0, 1)`, feeRate); err != nil {
 		return err
 	}
 	pay, back := &inserter{tx: tx, head: `INSERT INTO payments (id, tenant_id, order_id, order_no, user_ref, trade_no, channel_trade_no, method, channel, amount, status, description,
@@ -125,8 +125,8 @@ type channel struct {
 }
 
 // Read implements payment.Channel.
-func (channel) Read(ctx context.Context, _ payment.Merchant, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
-	return wechatpay.ReadTrade(ctx, mchID, day, r, row)
+func (channel) Read(ctx context.Context, m payment.Merchant, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
+	return wechatpay.New(wechatpay.Config{}).Read(ctx, m, day, r, row)
 }
 
 // Query implements payment.Channel: the line is down.

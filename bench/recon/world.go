@@ -49,7 +49,7 @@ var kinds = [faults]recon.Kind{
 type world struct{ n int }
 
 func (w world) account() payment.Merchant {
-	return payment.Merchant{ID: 1, Tenant: 1, Channel: payment.ChannelWechat, FeeRate: feeRate}
+	return payment.Merchant{ID: 1, Tenant: 1, Channel: payment.ChannelWechat, FeeRate: feeRate, Config: `{"mchId":"` + mchID + `"}`}
 }
 
 func (w world) fault(i int) fault {

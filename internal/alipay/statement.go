@@ -110,11 +110,11 @@ type tradeReading struct {
 	fields                                                                      []string
 }
 
-// ReadTrade reads the trade statement of a day, a zip archive of a detail and a
+// readTrade reads the trade statement of a day, a zip archive of a detail and a
 // summary file or the detail file alone. account is the merchant's number at
 // Alipay, "" when it is not known. The footer, and the summary when it is there,
 // are verified.
-func ReadTrade(ctx context.Context, account, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
+func readTrade(ctx context.Context, account, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
 	zone := payment.StatementZone()
 	from, err := time.ParseInLocation(time.DateOnly, day, zone)
 	if err != nil {

@@ -63,9 +63,9 @@ type fundReading struct {
 	first, last       payment.Movement
 }
 
-// ReadFund reads the fund statement of a day (signcustomer), as ReadTrade reads
+// readFund reads the fund statement of a day (signcustomer), as readTrade reads
 // the trades. Columns are found by their names: newer files have more of them.
-func ReadFund(ctx context.Context, account, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
+func readFund(ctx context.Context, account, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
 	zone := payment.StatementZone()
 	from, err := time.ParseInLocation(time.DateOnly, day, zone)
 	if err != nil {

@@ -101,7 +101,7 @@ func archive(t testing.TB, files ...string) []byte {
 func read(t testing.TB, file []byte) ([]payment.Row, payment.Summary) {
 	t.Helper()
 	var rows []payment.Row
-	s, err := ReadTrade(t.Context(), seller, statementDay, bytes.NewReader(file), func(r payment.Row) error {
+	s, err := readTrade(t.Context(), seller, statementDay, bytes.NewReader(file), func(r payment.Row) error {
 		rows = append(rows, r)
 		return nil
 	})
@@ -256,7 +256,7 @@ const fundTail = "#支出合计：3笔，共-110.37元\r\n#收入合计：1笔�
 func readFundFile(t testing.TB, text string) ([]payment.Movement, payment.FundSummary) {
 	t.Helper()
 	var list []payment.Movement
-	s, err := ReadFund(t.Context(), seller, statementDay, strings.NewReader(text), func(m payment.Movement) error {
+	s, err := readFund(t.Context(), seller, statementDay, strings.NewReader(text), func(m payment.Movement) error {
 		list = append(list, m)
 		return nil
 	})
@@ -319,7 +319,7 @@ func FuzzTradeStatement(f *testing.F) {
 	f.Add(archive(f, "b.csv", good))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var pay, back evcs.Money
-		s, err := ReadTrade(t.Context(), seller, statementDay, bytes.NewReader(file), func(r payment.Row) error {
+		s, err := readTrade(t.Context(), seller, statementDay, bytes.NewReader(file), func(r payment.Row) error {
 			if r.Amount <= 0 || r.ChannelNo == "" || len(r.TradeNo) > maxNumber {
 				t.Fatalf("%+v", r)
 			}
@@ -344,7 +344,7 @@ func FuzzFundStatement(f *testing.F) {
 	f.Add([]byte(toGBK(f, fundFile(fundRows...)+fundTail)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var sum evcs.Money
-		s, err := ReadFund(t.Context(), seller, statementDay, bytes.NewReader(file), func(m payment.Movement) error {
+		s, err := readFund(t.Context(), seller, statementDay, bytes.NewReader(file), func(m payment.Movement) error {
 			sum += m.Amount
 			return nil
 		})

@@ -22,6 +22,10 @@ func (c *Closer) readFunds(ctx context.Context, r *run) ([]payment.Problem, erro
 	var problems []payment.Problem
 	figures := &recon.FundFigures{SHA256: r.fundSHA, Balanced: true}
 	for _, s := range r.funds {
+		if s.empty != "" {
+			figures.Balanced = false
+			continue
+		}
 		f, err := c.openSource(ctx, s)
 		if err != nil {
 			return nil, err

@@ -352,3 +352,62 @@ func TestAStatementThatDoesNotFit(t *testing.T) {
 		t.Errorf("%v %+v", err, run)
 	}
 }
+
+// silent is a channel that has no statement and says why.
+type silent struct {
+	*sandboxpay.Bank
+	word string
+}
+
+func (s *silent) Fetch(context.Context, payment.Merchant, string) (payment.Statement, error) {
+	return payment.Statement{}, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": s.word})
+}
+
+func (s *silent) FetchFund(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
+	return s.Fetch(ctx, m, day)
+}
+
+// TestADayWithoutRows: WeChat says that a day is empty; Alipay's word means that
+// only from 14:00 of the next day on; neither is believed while we have rows.
+func TestADayWithoutRows(t *testing.T) {
+	t.Parallel()
+	s := open(t, storetest.SQLite(t))
+	accounts := make(map[string]payment.MerchantID)
+	for channel, word := range map[string]string{"alipay": "isp.bill_not_exist", "wechat": "NO_STATEMENT_EXIST", "other": "NO_STATEMENT_EXIST"} {
+		s.channels[channel] = &silent{s.bank, word}
+		s.within(func(ctx context.Context, tx *store.Tx) error {
+			m := payment.Merchant{Tenant: 1, Channel: channel, Name: channel, Mode: "LIVE", Enabled: true, Config: "{}", Sealed: "{}", CallbackToken: channel, CreatedAt: s.clock.Now(), UpdatedAt: s.clock.Now()}
+			if err := tx.Payments().InsertMerchant(ctx, evcs.Only(1), &m); err != nil {
+				return err
+			}
+			accounts[channel] = m.ID
+			return nil
+		})
+	}
+	for _, c := range []struct {
+		channel string
+		hour    int
+		want    recon.Status
+	}{{"wechat", 11, recon.Success}, {"alipay", 13, recon.Failed}, {"alipay", 14, recon.Success}, {"other", 15, recon.Failed}} {
+		s.clock.set(at(second, c.hour))
+		b, err := s.closer.Execute(t.Context(), closing.Request{Tenant: 1, Channel: c.channel, Day: first, Force: true}, time.Minute)
+		if b.Status != c.want || (err == nil) != (c.want == recon.Success) || err != nil && !errors.Is(err, payment.ErrNotReady) {
+			t.Errorf("%s at %d: %v %+v", c.channel, c.hour, err, b)
+		}
+	}
+	s.clock.set(at(first, 10))
+	p := s.sell()
+	s.within(func(ctx context.Context, tx *store.Tx) error {
+		p, err := tx.Payments().Payment(ctx, evcs.Only(1), p.ID)
+		if err != nil {
+			return err
+		}
+		p.TradeNo, p.Channel, p.Merchant, p.Settles, p.RequestKey = "EV"+strings.Repeat("7", 26), "wechat", accounts["wechat"], false, ""
+		return tx.Payments().Insert(ctx, evcs.Only(1), &p)
+	})
+	s.clock.set(at(second, 15))
+	b, err := s.closer.Execute(t.Context(), closing.Request{Tenant: 1, Channel: "wechat", Day: first, Force: true}, time.Minute)
+	if !errors.Is(err, payment.ErrNotReady) || b.Status != recon.Failed || b.Figures.Total != 1 {
+		t.Errorf("a day with rows of ours: %v %+v", err, b)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/bill"
@@ -139,6 +140,7 @@ type source struct {
 	file    *spooled         // nil: not needed yet
 	sha     string
 	fault   string // what is wrong with the file as a whole
+	empty   string // the channel's word for a day without rows; there is no file then
 	summary payment.Summary
 }
 
@@ -260,6 +262,9 @@ func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
 	if err := c.locals(ctx, r); err != nil {
 		return r.batch, err
 	}
+	if trouble == nil {
+		trouble = r.deniedDay()
+	}
 	if trouble != nil {
 		return c.failed(ctx, r, trouble)
 	}
@@ -288,6 +293,17 @@ func (c *Closer) reconcile(ctx context.Context, r *run) (recon.Batch, error) {
 	}
 	err = c.finish(ctx, r, out)
 	return r.batch, err
+}
+
+// deniedDay is the trouble when a channel says that a day had no rows, and we
+// have some.
+func (r *run) deniedDay() *trouble {
+	for _, s := range r.sources {
+		if s.empty != "" && r.matcher.RowsOf(s.account.ID) > 0 {
+			return &trouble{rule: payment.ErrNotReady, message: s.empty}
+		}
+	}
+	return nil
 }
 
 // digest is the fingerprint of what a run works on beside its statements.
@@ -381,6 +397,23 @@ func (c *Closer) collectFunds(ctx context.Context, r *run) (*trouble, error) {
 	return nil, nil //nolint:nilnil // no trouble, no error
 }
 
+// emptySHA is the SHA-256 of nothing.
+var emptySHA = hex.EncodeToString(sha256.New().Sum(nil))
+
+// empty reports whether the word of a channel that has no statement means that
+// there were no rows. WeChat Pay says so; Alipay says the same before and after
+// it has made its statements, which it has by 14:00 of the next day.
+func (c *Closer) empty(r *run, word string) bool {
+	switch r.Channel {
+	case payment.ChannelWechat:
+		return word == "NO_STATEMENT_EXIST" || word == "NO_BILL_EXIST"
+	case payment.ChannelAlipay:
+		_, end, _ := recon.Bounds(r.Day)
+		return strings.Contains(strings.ToLower(word), "bill_not_exist") && !c.now().Before(end.Add(ends))
+	}
+	return false
+}
+
 func noFund(context.Context, payment.Merchant, string) (payment.Statement, error) {
 	return payment.Statement{}, payment.ErrNotReady
 }
@@ -417,6 +450,10 @@ func (c *Closer) source(ctx context.Context, r *run, account payment.Merchant, k
 	if err != nil {
 		_, data, _ := evcs.Classify(err)
 		message, _ := data["channelMessage"].(string) // absent is ""
+		if errors.Is(err, payment.ErrNotReady) && c.empty(r, message) {
+			s.empty, s.sha = message, emptySHA
+			return s, nil, nil
+		}
 		if message == "" {
 			message = "the channel did not give its statement"
 		}
@@ -471,6 +508,9 @@ func (c *Closer) match(ctx context.Context, r *run) (t *trouble, err error) {
 	}
 	var problems []payment.Problem
 	for _, s := range r.sources {
+		if s.empty != "" {
+			continue
+		}
 		f, err := c.openSource(ctx, s)
 		if err != nil {
 			return nil, err

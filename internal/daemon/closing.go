@@ -25,13 +25,9 @@ const piecesBatch = 32
 
 // wireClosing makes what reconciles and closes days. It comes after wireMoney.
 func (d *Daemon) wireClosing(p *parts) {
-	channels := make(map[string]payment.Channel)
-	if p.bank != nil {
-		channels[sandboxChannel] = p.bank
-	}
 	read := d.db.Reader()
 	p.closer = closing.New(closing.Config{
-		Node: d.node(), Clock: d.opt.Clock, Log: d.log(health.Payment, "closing"), Channels: channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
+		Node: d.node(), Clock: d.opt.Clock, Log: d.log(health.Payment, "closing"), Channels: p.channels, Sealer: p.sealer, Cashier: p.till, Read: days{read.Recon(), read.Payments().PaymentDesk},
 		Spool: filepath.Join(d.opt.Config.DataDir, "spool"),
 		Transact: func(ctx context.Context, fn func(closing.Tx) error) error {
 			return d.db.Transact(ctx, func(tx *store.Tx) error { return fn(tx) })

@@ -36,6 +36,7 @@ func (d *Daemon) wireMoney(p *parts) error {
 	if err != nil {
 		return err
 	}
+	p.channels = channels
 	p.till = cashier.New(cashier.Config{
 		Clock: d.opt.Clock, Log: d.log(health.Payment, "cashier"), Channels: channels, Sealer: p.sealer, Alarm: raiseForCashier, CallbackBase: d.opt.Config.Payment.CallbackBase,
 		Node: d.node(), Pace: channelPace,

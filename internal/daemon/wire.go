@@ -20,6 +20,7 @@ import (
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/sandboxpay"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/tenant"
@@ -42,6 +43,7 @@ type parts struct {
 	till      *cashier.Till
 	bank      *sandboxpay.Bank // nil: not offered
 	closer    *closing.Closer
+	channels  map[string]payment.Channel
 	api       []httpapi.Part
 	devices   []part
 	work      []part

@@ -48,6 +48,7 @@ type Matcher struct {
 	ours     *bins // local rows that do not fit in the table; nil: they do
 	theirs   *bins // statement rows, when ours is not nil
 	rows     int   // local ones
+	counts   map[payment.MerchantID]int
 	digest   hash.Hash
 	line     []byte
 	system   evcs.Money
@@ -82,6 +83,7 @@ type pair struct {
 func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference, scratch Scratch) *Matcher {
 	m := &Matcher{
 		day: day, accounts: accounts, scratch: scratch, limit: maxTable, table: newTable(), digest: sha256.New(), differs: make(map[int]*pair),
+		counts:  make(map[payment.MerchantID]int),
 		unknown: make(map[string]*pair), waiting: make(map[string]evcs.Money), statuses: make(map[payment.MerchantID]int, len(accounts)),
 	}
 	m.from, m.to, _ = Bounds(day)
@@ -119,6 +121,7 @@ func (m *Matcher) Local(l *Local) error {
 		return errTooMany
 	}
 	m.rows++
+	m.counts[l.Merchant]++
 	if l.Direction == payment.Pay {
 		m.system += l.Amount
 	} else {
@@ -183,8 +186,8 @@ func (m *Matcher) Before() Figures {
 	return Figures{Status: Failed, Total: int64(m.rows), System: m.system}
 }
 
-// Rows is how many local rows there are.
-func (m *Matcher) Rows() int { return m.rows }
+// RowsOf is how many local rows an account has.
+func (m *Matcher) RowsOf(id payment.MerchantID) int { return m.counts[id] }
 
 // numberOf is the number by which a row is known: ours, or the channel's when it
 // does not say ours.

@@ -73,10 +73,10 @@ type tradeReading struct {
 	ended                                                         bool
 }
 
-// ReadTrade reads the trade statement of a day (ALL, SUCCESS or REFUND; the old
+// readTrade reads the trade statement of a day (ALL, SUCCESS or REFUND; the old
 // tables too), packed or not. mchID is the merchant's number. The last line is
 // verified.
-func ReadTrade(ctx context.Context, mchID, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
+func readTrade(ctx context.Context, mchID, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
 	zone := payment.StatementZone()
 	from, err := time.ParseInLocation(time.DateOnly, day, zone)
 	if err != nil {

@@ -58,9 +58,9 @@ type fundReading struct {
 	fields                                                   []string
 }
 
-// ReadFund reads the fund statement of a day (BASIC). Its balances must follow
+// readFund reads the fund statement of a day (BASIC). Its balances must follow
 // each other, and its last line must agree with its rows.
-func ReadFund(ctx context.Context, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
+func readFund(ctx context.Context, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
 	zone := payment.StatementZone()
 	from, err := time.ParseInLocation(time.DateOnly, day, zone)
 	if err != nil {

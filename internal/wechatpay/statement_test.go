@@ -79,7 +79,7 @@ func gz(t testing.TB, text string) []byte {
 func read(t testing.TB, file []byte) ([]payment.Row, payment.Summary) {
 	t.Helper()
 	var rows []payment.Row
-	s, err := ReadTrade(t.Context(), merchant, statementDay, bytes.NewReader(file), func(r payment.Row) error {
+	s, err := readTrade(t.Context(), merchant, statementDay, bytes.NewReader(file), func(r payment.Row) error {
 		rows = append(rows, r)
 		return nil
 	})
@@ -245,7 +245,7 @@ const fundTotals = "资金流水总笔数,收入笔数,收入金额,支出笔数
 func readFundFile(t testing.TB, text string) ([]payment.Movement, payment.FundSummary) {
 	t.Helper()
 	var list []payment.Movement
-	s, err := ReadFund(t.Context(), statementDay, strings.NewReader(text), func(m payment.Movement) error {
+	s, err := readFund(t.Context(), statementDay, strings.NewReader(text), func(m payment.Movement) error {
 		list = append(list, m)
 		return nil
 	})
@@ -299,7 +299,7 @@ func FuzzTradeStatement(f *testing.F) {
 	f.Add(gz(f, good))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var pay, back evcs.Money
-		s, err := ReadTrade(t.Context(), merchant, statementDay, bytes.NewReader(file), func(r payment.Row) error {
+		s, err := readTrade(t.Context(), merchant, statementDay, bytes.NewReader(file), func(r payment.Row) error {
 			if r.Amount <= 0 || r.ChannelNo == "" || len(r.TradeNo) > maxNumber {
 				t.Fatalf("%+v", r)
 			}
@@ -325,7 +325,7 @@ func FuzzFundStatement(f *testing.F) {
 	f.Add([]byte(fundFile(fundRows, fundTotals)))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var sum evcs.Money
-		s, err := ReadFund(t.Context(), statementDay, bytes.NewReader(file), func(m payment.Movement) error {
+		s, err := readFund(t.Context(), statementDay, bytes.NewReader(file), func(m payment.Movement) error {
 			sum += m.Amount
 			return nil
 		})
