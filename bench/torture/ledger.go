@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/http"
 	"net/url"
 	"path/filepath"
 
@@ -48,6 +49,27 @@ func (t *torture) openDatabase() (*sql.DB, error) {
 		return nil, fmt.Errorf("%d databases in %s, want one (%w)", len(files), t.daemon.Dir, err)
 	}
 	return sql.Open(sqlite, "file:"+files[0]+"?mode=ro&_pragma=busy_timeout(10000)")
+}
+
+// compareJournal has the platform compare its journal with everything that it
+// books, and with its seals.
+func (v *verifier) compareJournal(ctx context.Context) error {
+	const wide = "?tenantScope=" + api.ScopeSubtree
+	var complete api.LedgerCompleteness
+	if err := v.admin.Do(ctx, http.MethodGet, "/api/ledger/completeness"+wide, "", nil, &complete); err != nil {
+		return err
+	}
+	for _, g := range complete.Gaps {
+		v.check(false, wrongMoney, "%s %s is booked with %s, not %s", g.Subject, g.Name, g.Booked, g.Expected)
+	}
+	var verified api.LedgerVerified
+	if err := v.admin.Do(ctx, http.MethodGet, "/api/ledger/verify"+wide, "", nil, &verified); err != nil {
+		return err
+	}
+	for _, c := range verified.Tenants {
+		v.check(c.Valid, changed, "the journal of tenant %d: %+v", c.TenantID, c.Problems)
+	}
+	return nil
 }
 
 // balances proves the journal: every entry adds up to zero, and the accounts

@@ -51,7 +51,7 @@ func (v *verifier) verify(ctx context.Context) error {
 	for what, n := range j.Refused() {
 		v.check(false, notTaken, "%d times refused for good: %s", n, what)
 	}
-	for _, step := range []func(context.Context) error{v.loadSessions, v.loadOrders, v.compareSessions, v.comparePayments, v.compareReviews} {
+	for _, step := range []func(context.Context) error{v.loadSessions, v.loadOrders, v.compareSessions, v.comparePayments, v.compareReviews, v.compareJournal} {
 		if err := step(ctx); err != nil {
 			return err
 		}

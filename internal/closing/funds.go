@@ -86,6 +86,12 @@ func (c *Closer) weigh(ctx context.Context, tx Tx, r *run, b *recon.Batch, own [
 	if err != nil {
 		return nil, err
 	}
+	// Pay-outs and shares that people have booked are not trade, as the statement's
+	// withdrawals and transfers are not.
+	outside, err := tx.Ledger().Moved(ctx, evcs.Only(b.Tenant), account, outsideKinds(), from, to)
+	if err != nil {
+		return nil, err
+	}
 	var before *recon.FundFigures
 	last, err := tx.Recon().BatchOf(ctx, evcs.Only(b.Tenant), b.Channel, recon.After(b.Day, -1))
 	switch {
@@ -100,5 +106,5 @@ func (c *Closer) weigh(ctx context.Context, tx Tx, r *run, b *recon.Batch, own [
 		given := d.State == recon.WrittenOff && d.Resolution != nil && d.Resolution.Day == b.Day
 		return !given && !slices.Contains(crossed, d.Key)
 	})
-	return r.figures.Weigh(b, r.accounts[0], closing-opening, own, out, before), nil
+	return r.figures.Weigh(b, r.accounts[0], closing-opening-outside, own, out, before), nil
 }

@@ -31,7 +31,7 @@ type reportPageView struct {
 	Policy                    string
 	Channel, Status, Failure  string
 	Sandbox, Cut              bool
-	Figures, Proof            []namedText
+	Figures, Proof, Funds     []namedText
 	Kinds                     kindChart
 	Trend                     []trendBar
 	Rows                      []reportRow
@@ -87,6 +87,7 @@ func newReportPage(r *dayReport, zone *time.Location, english bool) *reportPageV
 	}
 	v.figures()
 	v.proof()
+	v.funds()
 	v.kinds()
 	v.trend()
 	v.rows()
@@ -145,6 +146,26 @@ func (v *reportPageView) proof() {
 	v.Hash, v.Previous = p.Hash, "–"
 	if p.PreviousHash != nil {
 		v.Previous = *p.PreviousHash
+	}
+}
+
+// funds are the second and the third leg: what moved on the account beside the
+// trade statement, and beside the journal.
+func (v *reportPageView) funds() {
+	f := v.Batch.Funds
+	if f == nil {
+		return
+	}
+	v.Funds = []namedText{
+		{v.T("渠道期初余额", "Channel: opening balance"), orDash(f.OpeningBalance)},
+		{v.T("收款入账", "payments that came in"), f.PaymentAmount.String()},
+		{v.T("退款支出", "refunds that went out"), f.RefundAmount.String()},
+		{v.T("手续费扣除", "fees taken"), f.FeeAmount.String()},
+		{v.T("提现、转账与分账(净额)", "pay-outs, transfers and shares, net"), f.OtherAmount.String()},
+		{v.T("渠道期末余额", "Channel: closing balance"), orDash(f.ClosingBalance)},
+		{v.T("账簿当日变动", "the journal moved"), f.LedgerMovement.String()},
+		{v.T("差异可解释", "differences explain"), f.ExplainedAmount.String()},
+		{v.T("无法解释", "nobody explains"), f.UnexplainedDrift.String()},
 	}
 }
 

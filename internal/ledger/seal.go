@@ -89,9 +89,9 @@ func (d *digest) seal(before Seal, day string, after, upto int64) Seal {
 
 // Journal reads what was committed.
 type Journal interface {
-	// Begin is the first entry behind an id, of any tenant of the scope: when it
-	// was booked; the zero time when there is none.
-	Begin(ctx context.Context, scope evcs.Scope, after int64) (time.Time, error)
+	// Begin is when the first entry of the scope behind an id was booked; found is
+	// false when there is none.
+	Begin(ctx context.Context, scope evcs.Scope, after int64) (at time.Time, found bool, err error)
 	// Last is the highest id behind another that was booked before a moment; 0:
 	// none.
 	Last(ctx context.Context, scope evcs.Scope, after int64, before time.Time) (int64, error)
@@ -144,8 +144,8 @@ func (s *Sealer) Run(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	begun, err := s.Read.Begin(ctx, everything(), was)
-	if err != nil || begun.IsZero() {
+	begun, found, err := s.Read.Begin(ctx, everything(), was)
+	if err != nil || !found {
 		return 0, err
 	}
 	end := dayEnd(begun)

@@ -21,11 +21,15 @@ func (l Ledger) Seals() LedgerSeals { return LedgerSeals(l) }
 func SealsOf(tx *Tx) LedgerSeals { return LedgerSeals{tx.q} }
 
 // Begin implements ledger.Journal.
-func (l LedgerSeals) Begin(ctx context.Context, scope evcs.Scope, after int64) (time.Time, error) {
+func (l LedgerSeals) Begin(ctx context.Context, scope evcs.Scope, after int64) (at time.Time, found bool, err error) {
 	in, tenant := scopeCond("tenant_id", scope)
-	var at int64
-	err := l.q.one(ctx, "read the first open entry", nil, []any{&at}, `SELECT booked_at FROM journal WHERE id > ? AND `+in+` ORDER BY id LIMIT 1`, after, tenant)
-	return evcs.FromMillis(at), err
+	err = l.q.each(ctx, "read the first open entry", func(rows *sql.Rows) error {
+		var ms int64
+		err := rows.Scan(&ms)
+		at, found = time.UnixMilli(ms).UTC(), true
+		return err
+	}, `SELECT booked_at FROM journal WHERE id > ? AND `+in+` ORDER BY id LIMIT 1`, after, tenant)
+	return at, found, err
 }
 
 // Last implements ledger.Journal.

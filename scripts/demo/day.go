@@ -148,47 +148,6 @@ func (w *world) collect(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// reconcile seeds differences into the bank's statement, finds them, resolves
-// them by two people and closes the day.
-func (w *world) reconcile(ctx context.Context, out io.Writer) error {
-	zone := time.FixedZone("CST", 8*3600)
-	today := api.DateOf(demoClock.Now().In(zone))
-	one := api.Ptr(1)
-	if _, err := w.operator.api.Payments.SeedFaults(ctx, api.StatementFaults{Date: today, Amount: one, Missing: one, Extra: one}); err != nil {
-		return err
-	}
-	var err error
-	w.result, err = w.operator.api.Recon.Execute(ctx, api.ExecuteRecon{ReconciliationDate: today, Channel: "sandbox"})
-	if err != nil {
-		return err
-	}
-	if w.result.Status != "PARTIAL" {
-		return fmt.Errorf("reconciliation is %s, the seeded differences were not found", w.result.Status)
-	}
-	differences, err := every(ctx, w.operator.api.Recon.Differences, client.Query{"batchId": strconv.FormatInt(w.result.BatchID, 10)})
-	if err != nil {
-		return err
-	}
-	say(out, "reconciled %s with the bank's statement: %d rows, %d match, %d differ", today, w.result.TotalCount, w.result.MatchedCount, len(differences))
-	for _, d := range differences {
-		if d.State != "OPEN" && d.State != "SUSPENDED" {
-			continue
-		}
-		if _, err := w.operator.api.Recon.Resolve(ctx, d.DifferenceID, api.ResolveDifference{Action: "EXPLAIN", Reason: "演示: 人为制造的差异"}); err != nil {
-			return err
-		}
-		if _, err := w.checker.api.Recon.Approve(ctx, d.DifferenceID, api.Note{Note: api.Ptr("已复核")}); err != nil {
-			return err
-		}
-	}
-	w.closed, err = w.checker.api.Recon.Close(ctx, w.result.BatchID, api.Note{})
-	if err != nil {
-		return err
-	}
-	say(out, "%d differences resolved by one person, approved by another; the day is closed, proof %.16s…", len(differences), w.closed.Hash)
-	return nil
-}
-
 // live keeps the chargers busy in real time behind the dashboard.
 func (w *world) live(ctx context.Context) error {
 	scenario := chargersim.Scenarios()["busy"]

@@ -2,7 +2,7 @@
 // starts evcsd on a temporary SQLite database, provisions a two-level tree of
 // operators through the public API, lets simulated chargers charge cars through
 // real sockets, pays, refunds, and reconciles the day with differences found and
-// resolved. On a terminal it then opens the dashboard while the chargers go on;
+// resolved by two people at evcsctl, and closes it. On a terminal it then opens the dashboard while the chargers go on;
 // otherwise it prints the day's summary. It exits 0 only if everything it
 // checked was right.
 package main
@@ -69,7 +69,7 @@ func demo(ctx context.Context, o options, out io.Writer) (err error) {
 	d := &probe.Daemon{Binary: o.evcsd, Dir: dir, Password: probe.NewPassword(clock)}
 	defer func() {
 		if o.keep || err != nil {
-			fmt.Fprintf(out, "kept: %s\n", dir)
+			fmt.Fprintf(out, "kept: %s (the report of the day: day.html, day.csv)\n", dir)
 			return
 		}
 		err = os.RemoveAll(dir)
@@ -91,6 +91,7 @@ func demo(ctx context.Context, o options, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("provision: %w", err)
 	}
+	w.evcsctl, w.dir = o.evcsctl, dir
 	if err := w.charge(ctx, out); err != nil {
 		return fmt.Errorf("charge: %w", err)
 	}

@@ -86,5 +86,5 @@ func (w *world) books(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("the journal is not balanced: %s against %s", t.DebitTotal, t.CreditTotal)
 	}
 	fmt.Fprintf(out, "  journal         balanced, %s CNY on both sides\n", t.DebitTotal)
-	return nil
+	return w.signed(out)
 }

@@ -42,6 +42,9 @@ type world struct {
 	truth    []journal.Session
 	result   api.ReconResult
 	closed   api.Proof
+	report   api.ReconReport
+	evcsctl  string
+	dir      string
 }
 
 // provision makes two levels of operators, three stations, twenty chargers and
