@@ -336,14 +336,27 @@ func (s *stand) statement(r payment.CreateRequest, first payment.RefundRequest) 
 	if err != nil || len(total.Problems) != 0 || moved != 4 || total.In != 6138 || total.Out != 6138+37 || !total.Balanced {
 		t.Errorf("fund: %+v %v", total, err)
 	}
-	if _, err := s.channel.Fetch(ctx, s.m, s.clock().In(payment.StatementZone()).AddDate(0, 0, -1).Format(time.DateOnly)); !errors.Is(err, payment.ErrNotReady) {
-		t.Errorf("a day without trades: %v", err)
+	empty := s.clock().In(payment.StatementZone()).AddDate(0, 0, -1).Format(time.DateOnly)
+	s.set(s.clock().Add(12 * time.Hour))
+	none, err := s.channel.Fetch(ctx, s.m, empty)
+	if err != nil || !strings.Contains(string(none.Body), "NO_STATEMENT_EXIST") {
+		t.Errorf("a day without trades: %s %v", none.Body, err)
+	}
+	if sum, err := s.channel.Read(ctx, s.m, empty, bytes.NewReader(none.Body), func(payment.Row) error { return errors.New("a row") }); err != nil || len(sum.Problems) != 0 || sum.Rows != 0 {
+		t.Errorf("it reads %+v %v", sum, err)
+	}
+	if sum, err := s.channel.Read(ctx, s.m, day, bytes.NewReader(none.Body), func(payment.Row) error { return nil }); err != nil || len(sum.Problems) == 0 {
+		t.Errorf("for another day it reads %+v %v", sum, err)
 	}
 	if _, err := s.channel.Fetch(ctx, s.m, "yesterday"); err == nil {
 		t.Error("a day that is none")
 	}
-	s.set(s.clock().Add(-42 * time.Hour))
-	if _, err := s.channel.Fetch(ctx, s.m, day); s.clock().In(payment.StatementZone()).Hour() < 9 && !errors.Is(err, payment.ErrNotReady) {
+	from, err := time.ParseInLocation(time.DateOnly, day, payment.StatementZone())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.set(from.Add(24*time.Hour + 8*time.Hour))
+	if _, err := s.channel.Fetch(ctx, s.m, day); !errors.Is(err, payment.ErrNotReady) {
 		t.Errorf("before nine: %v", err)
 	}
 }
