@@ -26,6 +26,7 @@ type options struct {
 	url                       string
 	orders, tenants, stations int
 	days, rounds              int
+	measured                  bool
 	out                       io.Writer
 }
 
@@ -45,6 +46,7 @@ func main() {
 	flag.IntVar(&o.stations, "stations", 200, "stations, with four chargers each")
 	flag.IntVar(&o.days, "days", 365, "days that the orders are spread over")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of reads")
+	flag.BoolVar(&o.measured, "measure", false, "only read a database that was made before")
 	flag.Parse()
 	if err := o.run(context.Background(), evcs.SystemClock{}); err != nil {
 		fmt.Fprintf(os.Stderr, "seed: %v\n", err) // nowhere left to tell
@@ -64,10 +66,13 @@ func (o *options) run(ctx context.Context, clock evcs.Clock) error {
 	if _, err := db.Migrate(ctx); err != nil {
 		return err
 	}
+	now := clock.Now()
+	if o.measured {
+		return o.measure(ctx, clock, db, now)
+	}
 	if err := administrator(ctx, db, clock); err != nil {
 		return err
 	}
-	now := clock.Now()
 	chargers, err := o.places(ctx, db, now)
 	if err != nil {
 		return err
