@@ -43,6 +43,8 @@ type Options struct {
 	Migrate bool
 	// SyncOff gives up durability for speed; tests only.
 	SyncOff bool
+	// Statements is told each text that SQLite prepares; tests only.
+	Statements func(query string)
 }
 
 // Daemon is a built evcsd: it listens, but serves only in Run.
@@ -154,7 +156,7 @@ func databaseURL(c config.Config) string {
 }
 
 func openStore(ctx context.Context, opt Options) (*store.DB, error) {
-	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff, RowSecurity: opt.Config.Database.RowSecurity, Clock: opt.Clock})
+	db, err := store.Open(ctx, store.Config{URL: databaseURL(opt.Config), Readers: opt.Config.Database.Connections, SyncOff: opt.SyncOff, RowSecurity: opt.Config.Database.RowSecurity, Clock: opt.Clock, Statements: opt.Statements})
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}

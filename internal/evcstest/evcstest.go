@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -72,11 +73,12 @@ type Daemon struct {
 	// Manner is how the requests of its callers keep to the document.
 	Manner judge.Manner
 
-	t    testing.TB
-	http *http.Client
-	stop context.CancelFunc
-	done chan error
-	once sync.Once
+	t     testing.TB
+	http  *http.Client
+	stop  context.CancelFunc
+	done  chan error
+	once  sync.Once
+	asked asked
 }
 
 // Option changes the settings of a test daemon.
@@ -110,6 +112,9 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 	c.Admin.Password = Password
 	d := &Daemon{Clock: new(Clock), Manner: judge.Lenient, t: t, done: make(chan error, 1)}
 	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Build: daemon.Build{Version: "test"}}
+	if databaseURL == "" {
+		opt.Statements = d.asked.note
+	}
 	for _, o := range options {
 		o(&opt)
 	}
@@ -150,6 +155,7 @@ func (d *Daemon) Stop() {
 		if err := <-d.done; err != nil {
 			d.t.Errorf("evcsd did not stop cleanly: %v", err)
 		}
+		d.asked.judge(d.t, filepath.Join(d.Config.DataDir, "evcs.db"))
 	})
 }
 

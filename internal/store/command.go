@@ -102,12 +102,12 @@ func (s Commands) OpenCommands(ctx context.Context, scope evcs.Scope, charger ev
 // DueCommands lists open commands of any tenant whose deadline has passed.
 func (s Commands) DueCommands(ctx context.Context, now time.Time, n int) ([]*command.Command, error) {
 	return s.everyCommand(ctx, `c.state IN ('PENDING', 'SENT', 'ACCEPTED') AND c.deadline <= ?
-		AND (c.state <> 'ACCEPTED' OR c.type IN ('START', 'STOP', 'UPDATE_FIRMWARE')) ORDER BY c.id LIMIT ?`, evcs.Millis(now), n)
+		AND (c.state <> 'ACCEPTED' OR c.type IN ('START', 'STOP', 'UPDATE_FIRMWARE')) ORDER BY c.id + 0 LIMIT ?`, evcs.Millis(now), n)
 }
 
 // WaitingCommands lists PENDING commands of any tenant, oldest first.
 func (s Commands) WaitingCommands(ctx context.Context, n int) ([]*command.Command, error) {
-	return s.everyCommand(ctx, `c.state = 'PENDING' ORDER BY c.id LIMIT ?`, n)
+	return s.everyCommand(ctx, `c.state IN ('PENDING', 'SENT', 'ACCEPTED') AND c.state = 'PENDING' ORDER BY c.id + 0 LIMIT ?`, n)
 }
 
 func (s Commands) commands(ctx context.Context, scope evcs.Scope, cond string, args ...any) ([]*command.Command, error) {

@@ -39,6 +39,9 @@ type Config struct {
 	// Clock tells when an entry of the journal is booked; nil: the machine's.
 	Clock  evcs.Clock
 	Logger *slog.Logger
+	// Statements is told each text that SQLite prepares, for those who look at
+	// its plans; it must not block.
+	Statements func(query string)
 }
 
 // DB is an open store.
@@ -107,8 +110,9 @@ func openSQLite(ctx context.Context, path string, c Config) (*DB, error) {
 	pool.SetMaxIdleConns(c.Readers)
 	db := &DB{engine: migrations.SQLite, pool: pool, log: c.Logger, clock: c.Clock, sizes: sizesSQLite(path)}
 	reading := append(slices.Clone(pragmas), "query_only(1)", "cache_size("+readerCache+")")
-	db.reads = &liteReads{newStatements(pool.PrepareContext), newLiteReaders(path, reading, c.Readers)}
-	if db.writer, err = newWriter(ctx, path, append(pragmas, "cache_size("+writerCache+")"), c.Logger, db); err != nil {
+	db.reads = &liteReads{newStatements(pool.PrepareContext), newLiteReaders(path, reading, c.Readers, c.Statements)}
+	db.reads.told = c.Statements
+	if db.writer, err = newWriter(ctx, path, append(pragmas, "cache_size("+writerCache+")"), c.Statements, c.Logger, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
 	return db, nil

@@ -86,11 +86,11 @@ func (d PaymentWork) FreeOwn(ctx context.Context, c payment.Claim) (int64, error
 func (d PaymentWork) free(ctx context.Context, whose string, c payment.Claim, args ...any) (int64, error) {
 	args = append([]any{evcs.Millis(c.Now), c.Node}, args...)
 	payments, err := d.q.exec(ctx, "free claimed payments",
-		`UPDATE payments SET next_query_at = ?, claimed_by = '', version = version + 1 WHERE claimed_by <> '' AND tenant_id > 0 AND `+whose, args...)
+		`UPDATE payments SET next_query_at = ?, claimed_by = '', version = version + 1 WHERE claimed_by <> '' AND tenant_id + 0 > 0 AND `+whose, args...)
 	if err != nil {
 		return 0, err
 	}
 	refunds, err := d.q.exec(ctx, "free claimed refunds",
-		`UPDATE refunds SET next_query_at = ?, claimed_by = '', version = version + 1 WHERE claimed_by <> '' AND tenant_id > 0 AND `+whose, args...)
+		`UPDATE refunds SET next_query_at = ?, claimed_by = '', version = version + 1 WHERE claimed_by <> '' AND tenant_id + 0 > 0 AND `+whose, args...)
 	return payments + refunds, err
 }

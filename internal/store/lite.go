@@ -23,6 +23,7 @@ type lite struct {
 	memory     uintptr
 	size       int
 	most       int          // statements that are kept
+	told       func(string) // of each new text; nil: nobody
 	reading    bool         // a statement of each is running
 	statements atomic.Int64 // that were run, for those who measure
 }
@@ -157,6 +158,9 @@ func (l *lite) prepare(query string) (*liteStmt, error) {
 func (l *lite) kept(query string) (*liteStmt, error) {
 	if s := l.byText[query]; s != nil {
 		return s, nil
+	}
+	if l.told != nil {
+		l.told(query)
 	}
 	plain, inserted := addsOne(query)
 	s, err := l.prepare(plain)

@@ -38,13 +38,14 @@ type liteReaders struct {
 	pragmas []string
 	slots   chan *lite // nil: not open yet
 	closed  atomic.Bool
+	told    func(string)
 }
 
 // readerStatements bounds the statements that each of them keeps.
 const readerStatements = 200
 
-func newLiteReaders(path string, pragmas []string, n int) *liteReaders {
-	r := &liteReaders{path: path, pragmas: pragmas, slots: make(chan *lite, n)}
+func newLiteReaders(path string, pragmas []string, n int, told func(string)) *liteReaders {
+	r := &liteReaders{path: path, pragmas: pragmas, slots: make(chan *lite, n), told: told}
 	for range n {
 		r.slots <- nil
 	}
@@ -85,7 +86,7 @@ func (r *liteReaders) take(ctx context.Context) (*lite, error) {
 		r.slots <- nil
 		return nil, err
 	}
-	l.most = readerStatements
+	l.most, l.told = readerStatements, r.told
 	return l, nil
 }
 

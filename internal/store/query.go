@@ -160,6 +160,7 @@ const dynamicBinds = 64
 // the pool) and its writer (over the one connection that writes).
 type statements struct {
 	prepare func(ctx context.Context, query string) (*sql.Stmt, error)
+	told    func(string) // of each new text; nil: nobody
 	mu      sync.RWMutex
 	byText  map[string]*sql.Stmt // guarded by mu
 }
@@ -181,6 +182,9 @@ func (s *statements) get(ctx context.Context, query string) (*sql.Stmt, error) {
 	stmt := s.have(query)
 	if stmt != nil {
 		return stmt, nil
+	}
+	if s.told != nil {
+		s.told(query)
 	}
 	stmt, err := s.prepare(context.WithoutCancel(ctx), query)
 	if err != nil {

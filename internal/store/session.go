@@ -88,16 +88,17 @@ func (s Orders) RecentSessions(ctx context.Context, scope evcs.Scope, charger ev
 }
 
 // OverdueSessions lists running sessions of any tenant that were idle since
-// before idle, or silent since before silent.
+// before idle, or silent since before silent. The sum keeps SQLite from walking
+// every session there ever was by its id.
 func (s Orders) OverdueSessions(ctx context.Context, idle, silent int64, n int) ([]*order.Session, error) {
 	return s.everySession(ctx, `s.state IN ('ACTIVE', 'SUSPENDED') AND s.received_start_at > 0
-		AND (s.idle_since > 0 AND s.idle_since < ? OR s.updated_at < ?) ORDER BY s.id LIMIT ?`, idle, silent, n)
+		AND (s.idle_since > 0 AND s.idle_since < ? OR s.updated_at < ?) ORDER BY s.id + 0 LIMIT ?`, idle, silent, n)
 }
 
 // EveryRunning lists running sessions of any tenant behind an id, for the
 // recovery at boot.
 func (s Orders) EveryRunning(ctx context.Context, after int64, n int) ([]*order.Session, error) {
-	return s.everySession(ctx, `s.state IN ('ACTIVE', 'SUSPENDED') AND s.id > ? ORDER BY s.id LIMIT ?`, after, n)
+	return s.everySession(ctx, `s.state IN ('ACTIVE', 'SUSPENDED') AND s.id + 0 > ? ORDER BY s.id + 0 LIMIT ?`, after, n)
 }
 
 // sessions reads sessions of a charger. The plus keeps SQLite from walking all of

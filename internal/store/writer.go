@@ -52,14 +52,16 @@ type job struct {
 	answer chan error
 }
 
-func newWriter(ctx context.Context, path string, pragmas []string, log *slog.Logger, db *DB) (*writer, error) {
+func newWriter(ctx context.Context, path string, pragmas []string, told func(string), log *slog.Logger, db *DB) (*writer, error) {
 	l, err := openLite(path, pragmas)
 	if err != nil {
 		return nil, err
 	}
 	pool := l.pool()
+	stmts := newStatements(pool.PrepareContext)
+	l.told, stmts.told = told, told
 	w := &writer{
-		lite: l, pool: pool, conn: liteConn{l, newStatements(pool.PrepareContext)}, log: log, published: db.recent.keep,
+		lite: l, pool: pool, conn: liteConn{l, stmts}, log: log, published: db.recent.keep,
 		queue: make(chan *job, queueMax), done: make(chan struct{}),
 	}
 	w.rows.named, w.rows.place, w.rows.accounts, w.rows.clock = make(map[string]uint8), w.place, &db.accounts, db.clock
