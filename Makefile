@@ -16,6 +16,8 @@ DATE ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 export CGO_ENABLED ?= 0
 
+# what the tests asked and were answered, for validators of other languages
+SESSION := $(CURDIR)/$(BIN)/session.jsonl
 FUZZTIME ?= 30s
 KILLS ?= 200
 
@@ -49,8 +51,15 @@ vet:
 
 .PHONY: test
 test: fmt-check vet ## Everything CI runs: both engines, race detector, whole program, CLI scripts, documents, lint
-	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 go test -race -shuffle=on -timeout 20m ./...
+	@mkdir -p $(BIN) && rm -f $(SESSION)
+	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 EVCS_TEST_RECORD=$(SESSION) go test -race -shuffle=on -timeout 20m ./...
+	$(MAKE) build
+	scripts/openapi-check $(SESSION)
 	$(MAKE) lint
+
+.PHONY: test-document
+test-document: build ## The OpenAPI document and a session of the contract's tests before validators that are not ours (Redocly, Ajv)
+	scripts/openapi-check
 
 .PHONY: test-leaks
 test-leaks: ## Remove one scope after the other; the cross-tenant sweep must find each

@@ -38,6 +38,7 @@ require (
 	github.com/shirou/gopsutil/v4 v4.26.10
 	github.com/smartwalle/alipay/v3 v3.2.31
 	github.com/smartwalle/nsign v1.0.9
+	github.com/skip2/go-qrcode v0.0.0-20200617195104-da1b6568686e
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
 	github.com/swaggest/swgui v1.8.9

@@ -84,6 +84,7 @@ func newRoot(clock evcs.Clock) *cobra.Command {
 	ratio.AddCommand(
 		command("device", "CPU per OCPP call answered after commit, against a bare WebSocket echo", o.ratioDevice),
 		command("mem", "memory per idle connection, against a bare WebSocket echo", o.ratioMem),
+		command("sse", "event streams: CPU per 1,000 deliveries and delay, against a bare writer of the same bytes", o.ratioSSE),
 		command("rest", "CPU of an authenticated read by id and of a list of 20, against an HTTP hello", o.ratioREST),
 	)
 	root.AddCommand(

@@ -34,15 +34,18 @@ type target struct {
 // reference server that says its address on its first line.
 func newRef() *cobra.Command {
 	return &cobra.Command{
-		Use: "ref echo|hello", Hidden: true, Args: cobra.ExactArgs(1), ValidArgs: []string{"echo", "hello"},
+		Use: "ref echo|hello|stream", Hidden: true, Args: cobra.ExactArgs(1), ValidArgs: []string{"echo", "hello", "stream"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			l, err := new(net.ListenConfig).Listen(cmd.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
 				return fmt.Errorf("listen: %w", err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), l.Addr()) // the parent waits for it
-			if args[0] == "hello" {
+			switch args[0] {
+			case "hello":
 				return ref.Hello(cmd.Context(), l)
+			case "stream":
+				return ref.Stream(cmd.Context(), l)
 			}
 			return ref.Echo(cmd.Context(), l)
 		},
@@ -75,7 +78,7 @@ func reference(ctx context.Context, kind string) (target, error) {
 	}
 	address = strings.TrimSpace(address)
 	t := target{name: kind, url: "ws://" + address + "/ocpp", pid: cmd.Process.Pid, echo: true, stop: stop}
-	if kind == "hello" {
+	if kind != "echo" {
 		t.url = "http://" + address
 	}
 	return t, nil

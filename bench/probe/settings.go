@@ -10,7 +10,7 @@ import (
 
 // LimitsOff are settings under which one charger may speak, and one tenant
 // call, as fast as it can.
-const LimitsOff = "rateLimit:\n  tenantPerSecond: 0\n  devicePerSecond: 0\n"
+const LimitsOff = "rateLimit:\n  tenantPerSecond: 0\n  devicePerSecond: 0\n  streamsPerTenant: 0\n"
 
 func (d *Daemon) arguments() []string { return []string{"serve", "--config", d.path("evcsd.yaml")} }
 

@@ -8,8 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/lxzan/gws"
@@ -71,4 +73,65 @@ func Hello(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("hello: %w", err)
 	}
 	return nil
+}
+
+// Stream is the least event stream: what is posted to /emit is written at once
+// to everybody who has asked for /, until ctx ends.
+func Stream(ctx context.Context, l net.Listener) error {
+	s := &stream{readers: make(map[chan []byte]struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /emit", s.emit)
+	mux.HandleFunc("GET /", s.follow)
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: mux}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // ends the loop below
+	defer stop()
+	if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("stream: %w", err)
+	}
+	return nil
+}
+
+type stream struct {
+	mu      sync.Mutex
+	readers map[chan []byte]struct{} // guarded by mu
+}
+
+// emit answers when every reader has been given the bytes.
+func (s *stream) emit(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.readers {
+		select {
+		case c <- text:
+		default: // it reads too slowly: the client will miss the event
+		}
+	}
+}
+
+func (s *stream) follow(w http.ResponseWriter, r *http.Request) {
+	c := make(chan []byte, 1000)
+	s.mu.Lock()
+	s.readers[c] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.readers, c)
+	}()
+	w.Header().Set("Content-Type", "text/event-stream")
+	out := http.NewResponseController(w)
+	_, err := io.WriteString(w, "retry: 3000\n\n")
+	for err = errors.Join(err, out.Flush()); err == nil; err = errors.Join(err, out.Flush()) {
+		select {
+		case text := <-c:
+			_, err = w.Write(text)
+		case <-r.Context().Done():
+			return
+		}
+	}
 }

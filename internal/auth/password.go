@@ -68,11 +68,11 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 }
 
 // verify compares a password with the hash of u; a nil u takes as long and is
-// false. admit is asked in the slot, before the work: what it refuses is not
-// compared.
-func (h *Hasher) verify(ctx context.Context, u *User, password string, admit func() error) (bool, error) {
-	right := false
-	err := h.in(ctx, func() error {
+// wrong. admit is asked in the slot, before the work: what it refuses is not
+// compared. What a wrong password comes to is said by wrong, still in the slot,
+// so that who guesses many at once is not faster than they are counted.
+func (h *Hasher) verify(ctx context.Context, u *User, password string, admit, wrong func() error) error {
+	return h.in(ctx, func() error {
 		if err := admit(); err != nil {
 			return err
 		}
@@ -81,10 +81,11 @@ func (h *Hasher) verify(ctx context.Context, u *User, password string, admit fun
 			hash = u.PasswordHash
 		}
 		match, err := argon2id.ComparePasswordAndHash(password, hash)
-		right = match && u != nil
+		if err == nil && (!match || u == nil) {
+			err = wrong()
+		}
 		return err
 	})
-	return right, err
 }
 
 // Generate makes a password for somebody who will change it.
@@ -113,7 +114,8 @@ func CheckPassword(field, password, username string) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return evcs.WithDetail(ErrPassword, evcs.Detail{ZH: faults[0].Message, EN: faults[0].Message}, map[string]any{"errors": faults})
+	zh, _ := faults[0].Chinese()
+	return evcs.WithDetail(ErrPassword, evcs.Detail{ZH: zh.Message, EN: faults[0].Message}, map[string]any{"errors": faults})
 }
 
 // common reports whether a password in small letters is one that everybody

@@ -57,16 +57,17 @@ func (g *Guard) SignIn(ctx context.Context, identifier string, proof Proof, from
 	if u != nil {
 		key = AccountKey(u.ID)
 	}
-	right, err := g.cfg.Hasher.verify(ctx, u, proof.Password, func() error { return g.unlocked(ctx, key) })
+	err = g.cfg.Hasher.verify(ctx, u, proof.Password, func() error { return g.unlocked(ctx, key) },
+		func() error { return g.failed(ctx, u, key, identifier, from) })
 	switch {
 	case errors.Is(err, ErrLocked):
 		g.misses.add(from.Address, now)
 		return nil, errors.Join(err, g.record(ctx, u, identifier, from, tenant.LoginFailed, err))
+	case errors.Is(err, ErrBadCredentials):
+		g.misses.add(from.Address, now)
+		return nil, err
 	case err != nil:
 		return nil, err
-	case !right:
-		g.misses.add(from.Address, now)
-		return nil, g.failed(ctx, u, key, identifier, from)
 	}
 	if err := g.mayEnter(ctx, u); err != nil {
 		return nil, errors.Join(err, g.record(ctx, u, identifier, from, tenant.LoginFailed, err))
@@ -397,10 +398,8 @@ func (g *Guard) prove(ctx context.Context, a *evcs.Actor, password string, actio
 	if err != nil {
 		return nil, err
 	}
-	right, err := g.cfg.Hasher.verify(ctx, u, password, func() error { return g.unlocked(ctx, AccountKey(u.ID)) })
-	if err == nil && !right {
-		err = g.wrongOldPassword(ctx, a, u, action)
-	}
+	err = g.cfg.Hasher.verify(ctx, u, password, func() error { return g.unlocked(ctx, AccountKey(u.ID)) },
+		func() error { return g.wrongOldPassword(ctx, a, u, action) })
 	return u, err
 }
 

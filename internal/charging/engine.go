@@ -68,6 +68,7 @@ type Config struct {
 	Urgent  Transact // starts, stops, money: committed at once
 	Patient Transact // readings and reports: may wait for company
 	Rolls   Rolls
+	Tenants Chains
 	Hub     *device.Hub
 	Clock   evcs.Clock
 	Log     *slog.Logger
@@ -92,7 +93,9 @@ type Engine struct {
 	joins   map[evcs.ChargerID]*joins                     // guarded by mu: when chargers connected lately
 	tidied  time.Time                                     // guarded by mu: when memory was last tidied
 	audible time.Time                                     // of the rounds alone: nobody is silent before it
-	frames  []evcs.Frame                                  // guarded by mu: evidence that may wait
+	blocked map[evcs.TenantID]time.Time                   // guarded by mu: tenants whose chargers are disconnected, and since when
+	nudged  chan struct{}
+	frames  []evcs.Frame // guarded by mu: evidence that may wait
 	sending sync.WaitGroup
 }
 
@@ -107,7 +110,7 @@ func New(c Config) *Engine {
 	return &Engine{
 		Config: c, units: make(map[evcs.ChargerID]*unit), waiters: make(map[evcs.CommandID]map[chan struct{}]struct{}),
 		heard: make(map[evcs.ChargerID]order.Heard), back: make(map[evcs.ChargerID]time.Time), gone: make(map[evcs.ChargerID]order.Heard),
-		joins: make(map[evcs.ChargerID]*joins),
+		joins: make(map[evcs.ChargerID]*joins), blocked: make(map[evcs.TenantID]time.Time), nudged: make(chan struct{}, 1),
 	}
 }
 
@@ -135,6 +138,7 @@ func (e *Engine) unit(id evcs.ChargerID) *unit {
 func (e *Engine) Invalidate(id evcs.ChargerID) {
 	if id == 0 {
 		e.age.Add(1)
+		e.nudge()
 		return
 	}
 	e.mu.Lock()

@@ -146,7 +146,7 @@ func (y *yard) restart() {
 		Patient: func(ctx context.Context, fn func(charging.Tx) error) error {
 			return y.db.Gather(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 		},
-		Rolls: y.db.Rolls(), Hub: device.NewHub(), Clock: y.clock, Node: "n1",
+		Rolls: y.db.Rolls(), Tenants: y.db.Reader().Tenants(), Hub: device.NewHub(), Clock: y.clock, Node: "n1",
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 const (
 	round      = time.Second
+	together   = 50 * time.Millisecond // changes of settings that one look at the connections serves
 	flushEvery = 30 * time.Second
 	// settleDown is how long a charger that has come back is left alone before
 	// an old stop is asked again.
@@ -33,10 +34,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer tick.Stop()
 	defer e.Drain()
 	flushed := e.Clock.Now()
+	var soon <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return errors.Join(e.flush(context.WithoutCancel(ctx)), e.evidence(context.WithoutCancel(ctx)))
+		case <-e.nudged:
+			if soon == nil {
+				soon = time.After(together)
+			}
+			continue
+		case <-soon:
+			soon = nil
+			if err := errors.Join(e.look(ctx), e.evict(ctx)); err != nil && ctx.Err() == nil {
+				e.Log.WarnContext(ctx, "chargers of blocked tenants not disconnected", slog.Any("error", err))
+			}
+			continue
 		case <-tick.C:
 		}
 		if now := e.Clock.Now(); now.Sub(flushed) >= flushEvery {
@@ -53,7 +66,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Round does everything that is due now.
 func (e *Engine) Round(ctx context.Context) error {
-	return errors.Join(e.look(ctx), e.evidence(ctx), e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx), e.tidy(ctx))
+	return errors.Join(e.look(ctx), e.evict(ctx), e.evidence(ctx), e.deadlines(ctx), e.claim(ctx), e.returned(ctx), e.silences(ctx), e.overdue(ctx), e.tidy(ctx))
 }
 
 func (e *Engine) deadlines(ctx context.Context) error {

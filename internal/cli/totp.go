@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
+	qrcode "github.com/skip2/go-qrcode"
 	"github.com/spf13/cobra"
 
 	"github.com/evcs/evcs/internal/api"
@@ -33,7 +35,10 @@ func newTotpGroup(e *env) *cobra.Command {
 }
 
 // totpOptions is where password and code come from when nobody is asked.
-type totpOptions struct{ passwordFile, codeFile string }
+type totpOptions struct {
+	passwordFile, codeFile string
+	qr                     bool
+}
 
 func (o *totpOptions) password(e *env) (string, error) {
 	if o.passwordFile != "" {
@@ -56,14 +61,32 @@ func newTotpEnrol(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.TotpEnrolment, error) {
-			return c.Auth.EnrolTotp(ctx, api.EnrolTotp{Password: password})
+		uri := ""
+		err = act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.TotpEnrolment, error) {
+			made, err := c.Auth.EnrolTotp(ctx, api.EnrolTotp{Password: password})
+			uri = made.URI
+			return made, err
 		})
+		if err != nil || !opts.qr && !(e.outTTY && e.errTTY) {
+			return err
+		}
+		return e.showQR(uri)
 	})
-	c.Long = "Make the secret of a second factor. Type it into an authenticator, or show it the URI as a QR code\n" +
-		"(for instance with qrencode); then run evcsctl user totp confirm. Sign-ins ask for nothing before that."
+	c.Long = "Make the secret of a second factor. Scan the QR code with an authenticator, or type the secret into it;\n" +
+		"then run evcsctl user totp confirm. Sign-ins ask for nothing before that."
 	c.Flags().StringVar(&opts.passwordFile, "password-file", "", "read the password from a file")
+	c.Flags().BoolVar(&opts.qr, "qr", false, "show the QR code (on stderr) also when no terminal is there")
 	return c
+}
+
+// showQR draws a text as a QR code, beside the output.
+func (e *env) showQR(text string) error {
+	code, err := qrcode.New(text, qrcode.Low)
+	if err != nil {
+		return fmt.Errorf("draw the QR code: %w", err)
+	}
+	_, err = fmt.Fprint(e.Err, code.ToSmallString(false))
+	return err
 }
 
 func newTotpConfirm(e *env) *cobra.Command {

@@ -7,11 +7,14 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	qrcode "github.com/skip2/go-qrcode"
 )
 
 // A sign-in asks for the code only when the server wants one, and says it with
@@ -64,5 +67,47 @@ func TestLoginAsksForTheSecondFactor(t *testing.T) {
 				t.Errorf("shown to the server: %q", shown)
 			}
 		})
+	}
+}
+
+// The secret of a second factor is shown as a QR code, beside the output and only
+// for people, or when it is asked for.
+func TestEnrolmentShowsAQRCode(t *testing.T) {
+	t.Parallel()
+	const uri = "otpauth://totp/EVCS:boss%40A?secret=JBSWY3DPEHPK3PXP&issuer=EVCS"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"code":200,"data":{"secret":"JBSWY3DPEHPK3PXP","uri":%q}}`, uri)
+	}))
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	password := filepath.Join(dir, "password")
+	if err := os.WriteFile(password, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (string, string) {
+		var out, beside bytes.Buffer
+		exit := Main(t.Context(), Program{
+			Args: append([]string{"user", "totp", "enrol", "--server", server.URL, "--password-file", password}, args...),
+			In:   strings.NewReader(""), Out: &out, Err: &beside, Now: time.Now,
+			Getenv: func(name string) string {
+				return map[string]string{"EVCS_CONFIG_DIR": dir, "HOME": dir, "XDG_CONFIG_HOME": dir, "EVCS_TOKEN": "t", "EVCS_LANG": "en"}[name]
+			},
+			Version: Version{Version: "1.0.0"},
+		})
+		if exit != 0 {
+			t.Fatalf("exit %d: %s", exit, beside.String())
+		}
+		return out.String(), beside.String()
+	}
+	code, err := qrcode.New(uri, qrcode.Low)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, beside := run("--qr", "-o", "json"); !strings.Contains(out, uri) || strings.Contains(out, "\u2588") || beside != code.ToSmallString(false) {
+		t.Errorf("output %s, beside it:\n%s", out, beside)
+	}
+	if _, beside := run("-o", "json"); beside != "" {
+		t.Errorf("a program is shown\n%s", beside)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -237,6 +238,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, operation string) 
 	switch {
 	case errors.As(err, &large):
 		return nil, evcs.With(errLarge, map[string]any{"limitBytes": large.Limit})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "body", Message: "did not arrive in time"})
 	case err != nil:
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read"})
 	}

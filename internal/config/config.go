@@ -48,10 +48,12 @@ type Database struct {
 
 // Server says where evcsd listens.
 type Server struct {
-	REST         string       `koanf:"rest" doc:"Address of the REST listener"`
-	Device       string       `koanf:"device" doc:"Address of the device listener"`
-	TLS          TLS          `koanf:"tls"`
-	TrustedProxy TrustedProxy `koanf:"trustedProxy"`
+	REST   string `koanf:"rest" doc:"Address of the REST listener"`
+	Device string `koanf:"device" doc:"Address of the device listener"`
+	// BodyTimeout is for each MiB of a body, of both listeners.
+	BodyTimeout  time.Duration `koanf:"bodyTimeout" doc:"How long a client may take to send each MiB of a body; the head of a request within it, and within 10 s"`
+	TLS          TLS           `koanf:"tls"`
+	TrustedProxy TrustedProxy  `koanf:"trustedProxy"`
 }
 
 // TLS are the certificate and key of the listeners. The files may be replaced
@@ -185,7 +187,7 @@ func Defaults() Config {
 	loopback := []string{"127.0.0.0/8", "::1/128"}
 	return Config{
 		DataDir:   "data",
-		Server:    Server{REST: ":8080", Device: ":8085", TrustedProxy: TrustedProxy{CIDRs: []string{}}},
+		Server:    Server{REST: ":8080", Device: ":8085", BodyTimeout: 20 * time.Second, TrustedProxy: TrustedProxy{CIDRs: []string{}}},
 		Auth:      Auth{AccessTTL: 2 * time.Hour, RefreshTTL: 7 * 24 * time.Hour, RefreshMax: 30 * 24 * time.Hour},
 		Internal:  Internal{AllowCIDR: loopback},
 		Metrics:   Metrics{AllowCIDR: slices.Clone(loopback)},
@@ -273,6 +275,7 @@ func (c Config) checkTimes(f *faultsOf) {
 		{"auth.refreshTtl", c.Auth.RefreshTTL},
 		{"auth.refreshMax", c.Auth.RefreshMax},
 		{"device.offlineAfter", c.Device.OfflineAfter},
+		{"server.bodyTimeout", c.Server.BodyTimeout},
 		{"events.retention", c.Events.Retention},
 		{"logs.maxAge", c.Logs.MaxAge},
 	} {

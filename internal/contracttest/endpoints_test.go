@@ -64,6 +64,7 @@ func TestEveryEndpointIsServed(t *testing.T) {
 			}
 			answered(t, exchange(t, e.method, target, body, headers...).Status, exchange(t, e.method, target, body, headers...).Answer)
 			with := exchange(t, e.method, target, body, append(headers, "Authorization", "Bearer "+admin.Token())...)
+			doc.Check(t, with, judge.Unseen)
 			answered(t, with.Status, with.Answer)
 			if e.group != "cloudcharge" && e.group != "internal" && with.Status == 401 && !strings.Contains(e.path, "callback") {
 				t.Errorf("an administrator is refused: %s", with.Answer)

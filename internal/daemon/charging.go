@@ -31,7 +31,7 @@ func (d *Daemon) wireCharging(ctx context.Context, p *parts) (http.Handler, erro
 	}
 	hub := device.NewHub()
 	p.engine = charging.New(charging.Config{
-		Urgent: urgent, Patient: patient, Rolls: d.db.Rolls(), Hub: hub, Clock: clock, Log: d.log(health.Order, "charging"), Node: d.node(),
+		Urgent: urgent, Patient: patient, Rolls: d.db.Rolls(), Tenants: d.db.Reader().Tenants(), Hub: hub, Clock: clock, Log: d.log(health.Order, "charging"), Node: d.node(),
 		OfflineAfter: d.opt.Config.Device.OfflineAfter,
 	})
 	if err := p.engine.Recover(ctx); err != nil {

@@ -72,6 +72,8 @@ type Daemon struct {
 	Config         config.Config
 	// Manner is how the requests of its callers keep to the document.
 	Manner judge.Manner
+	// Language is what its callers ask for with Accept-Language; empty: nothing.
+	Language string
 
 	t     testing.TB
 	http  *http.Client
@@ -233,6 +235,9 @@ func (c Caller) Call(t testing.TB, method, path string, body any, headers ...str
 	}
 	if c.token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	if c.d.Language != "" {
+		r.Header.Set("Accept-Language", c.d.Language)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])

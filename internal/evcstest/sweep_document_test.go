@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/evcstest"
+	"github.com/evcs/evcs/internal/judge"
 )
 
 // spot is a place of a request where an identifier can stand.
@@ -116,6 +117,9 @@ func (d document) fields(x *described, schema map[string]any) {
 		must = append(must, name.(string))
 	}
 	for name, field := range object(schema["properties"]) {
+		if object(field)["readOnly"] == true {
+			continue // it is ignored
+		}
 		at := spot{"body", name}
 		x.Spots = append(x.Spots, at)
 		x.required[at] = slices.Contains(must, name)
@@ -183,6 +187,22 @@ type given map[spot]any
 // a sample.
 func (x described) ask(t *testing.T, base, bearer string, values given) (*http.Response, string) {
 	t.Helper()
+	answer, e := x.exchange(t, base, bearer, values)
+	return answer, string(e.Answer)
+}
+
+// judged is ask whose answer must be the document's.
+func (x described) judged(t *testing.T, base, bearer string, values given) (*http.Response, string) {
+	t.Helper()
+	answer, e := x.exchange(t, base, bearer, values)
+	if strings.HasPrefix(answer.Header.Get("Content-Type"), "application/json") {
+		judge.Committed(t).Check(t, e, judge.Unseen)
+	}
+	return answer, string(e.Answer)
+}
+
+func (x described) exchange(t *testing.T, base, bearer string, values given) (*http.Response, judge.Exchange) {
+	t.Helper()
 	path, query, body := x.Path, make([]string, 0, 4), make(map[string]any)
 	for _, s := range x.Spots {
 		v, ok := values[s]
@@ -205,12 +225,13 @@ func (x described) ask(t *testing.T, base, bearer string, values given) (*http.R
 		path += "?" + strings.Join(query, "&")
 	}
 	var reader io.Reader = http.NoBody
+	e := judge.Exchange{Method: x.Method, URL: base + path}
 	if x.hasBody {
 		raw, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		reader = bytes.NewReader(raw)
+		e.Body, reader = raw, bytes.NewReader(raw)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // nothing that is asked here waits
 	defer cancel()
@@ -229,14 +250,14 @@ func (x described) ask(t *testing.T, base, bearer string, values given) (*http.R
 		t.Fatalf("%s: %v", x.ID, err)
 	}
 	defer answer.Body.Close()
+	e.Header, e.Status, e.AnswerHeader = r.Header, answer.StatusCode, answer.Header
 	if x.Media == "text/event-stream" && answer.StatusCode == http.StatusOK {
-		return answer, "" // what it sends is for the listeners
+		return answer, e // what it sends is for the listeners
 	}
-	got, err := io.ReadAll(answer.Body)
-	if err != nil {
+	if e.Answer, err = io.ReadAll(answer.Body); err != nil {
 		t.Fatalf("%s: %v", x.ID, err)
 	}
-	return answer, string(got)
+	return answer, e
 }
 
 func text(v any) string {

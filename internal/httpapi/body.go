@@ -8,9 +8,9 @@ import (
 	"io"
 	"maps"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -27,7 +27,6 @@ const (
 	defaultMaxBody = 1 << 20
 	maxDepth       = 32
 	maxJSONField   = 8 << 10
-	bodyPatience   = 20 * time.Second
 )
 
 // keptBody is a body that has been read whole.
@@ -98,26 +97,18 @@ func (x *exchange) maxBody() int64 {
 	return defaultMaxBody
 }
 
-// readBody reads the body within its bound and time and says whether it is a
-// form.
+// readBody reads the body within its bound and says whether it is a form.
 func (x *exchange) readBody() (text []byte, form bool, err error) {
 	limit := x.maxBody()
 	if x.r.ContentLength > limit {
 		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": limit})
 	}
-	// A refused deadline only means that the connection has none (in tests).
-	_ = http.NewResponseController(x.w).SetReadDeadline(evcs.Monotonic().Add(bodyPatience))
 	text, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, limit))
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, false, evcs.With(errBodyTooLarge, map[string]any{"limitBytes": tooLarge.Limit})
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
-		x.w.Header().Set("Connection", "close")
-		return nil, false, errSlowBody
-	}
 	if err != nil {
-		return nil, false, evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
+		return nil, false, unread(err)
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil, false, nil
@@ -133,6 +124,15 @@ func (x *exchange) readBody() (text []byte, form bool, err error) {
 		return text, true, nil
 	}
 	return nil, false, x.mediaRefused()
+}
+
+// unread says why a body did not arrive whole. The server's deadline is its
+// own: how long a client may take is the listener's matter.
+func unread(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "did not arrive in time"})
+	}
+	return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
 }
 
 // mediaRefused names what would be taken. A form may say what a query may, so

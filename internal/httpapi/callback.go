@@ -49,7 +49,7 @@ func (p Callbacks) take(ctx context.Context, channel, token string, w Reply) err
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if !errors.As(err, &tooLarge) {
-			return fmt.Errorf("read a callback: %w", err)
+			return unread(err)
 		}
 		body = make([]byte, cashier.MaxCallback+1)
 	}

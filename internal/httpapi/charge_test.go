@@ -82,7 +82,7 @@ func newForecourt(t *testing.T, db *store.DB) *forecourt {
 	urgent := func(ctx context.Context, fn func(charging.Tx) error) error {
 		return db.Transact(ctx, store.Afresh(func(tx *store.Tx) error { return fn(tx) }))
 	}
-	f.engine = charging.New(charging.Config{Urgent: urgent, Patient: urgent, Rolls: db.Rolls(), Hub: device.NewHub(), Clock: f.clock, Node: "n"})
+	f.engine = charging.New(charging.Config{Urgent: urgent, Patient: urgent, Rolls: db.Rolls(), Tenants: db.Reader().Tenants(), Hub: device.NewHub(), Clock: f.clock, Node: "n"})
 	t.Cleanup(f.engine.Drain)
 	allow := func(list ...evcs.Permission) map[evcs.Permission]bool {
 		m := make(map[evcs.Permission]bool)

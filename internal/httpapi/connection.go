@@ -179,6 +179,9 @@ func (p Devices) messages(ctx context.Context, a *evcs.Actor, in *messageFilter,
 	if err := readable(ctx, a, charger.Tenant); err != nil {
 		return evcs.Page[api.Message]{}, err
 	}
+	if covered, err := in.covers(ctx, a, charger.Tenant); err != nil || !covered {
+		return evcs.Page[api.Message]{}, err
+	}
 	from, to := span(a, in.StartTime, in.EndTime)
 	found, err := p.Frames.FramePage(ctx, evcs.Only(charger.Tenant), station.FrameFilter{
 		Charger: in.ChargerID, In: in.Direction == "IN", Out: in.Direction == "OUT", Types: in.Type, Session: in.SessionID, From: from, To: to,

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/evcs/evcs/internal/api"
@@ -24,7 +24,6 @@ var (
 	errBodyTooLarge    = evcs.NewError(evcs.CodeBodyTooLarge, "the body is over its bound")
 	errMediaType       = evcs.NewError(evcs.CodeUnsupportedMediaType, "the media type is not taken")
 	errTooMany         = evcs.NewError(evcs.CodeRateLimited, "over the rate limit")
-	errSlowBody        = evcs.NewError(evcs.CodeValidationFailed, "the body did not arrive in time")
 	errNoTenantContext = evcs.NewError(evcs.CodeTenantContextMissing, "an identity header is missing")
 )
 
@@ -92,8 +91,9 @@ func (x *exchange) failure(code evcs.Code, detail string, data map[string]any) *
 	if raw == nil {
 		raw = json.RawMessage("null")
 	}
-	if after, ok := data["retryAfter"].(int); ok {
-		x.w.Header().Set("Retry-After", strconv.Itoa(after))
+	switch after := data["retryAfter"].(type) {
+	case int, int64:
+		x.w.Header().Set("Retry-After", fmt.Sprint(after))
 	}
 	return &failure{status: code.Status(), code: code, body: api.Failure{
 		Code: int(code), Message: message, Data: raw, Timestamp: api.At(x.s.cfg.Clock.Now()), Path: x.path, TraceID: x.trace,

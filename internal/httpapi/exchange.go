@@ -209,7 +209,14 @@ func (x *exchange) setActor(a *evcs.Actor) {
 	x.r = x.r.WithContext(evcs.WithActor(x.r.Context(), a))
 }
 
+// several reports whether a header that says who calls is given more than once:
+// one may be the client's and one a proxy's, so nobody knows who it is.
+func (x *exchange) several(name string) bool { return len(x.r.Header.Values(name)) > 1 }
+
 func (x *exchange) authenticate() (*evcs.Actor, error) {
+	if x.several("Authorization") {
+		return nil, errUnauthenticated
+	}
 	if header := x.r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" || x.s.cfg.Guard == nil {
@@ -229,7 +236,7 @@ func (x *exchange) authenticate() (*evcs.Actor, error) {
 // are as if absent.
 func (x *exchange) fromProxy() (*evcs.Actor, error) {
 	proxies, ok := x.s.cfg.Guard.(Proxies)
-	if !ok || !x.s.proxied(x.r) {
+	if !ok || !x.s.proxied(x.r) || x.several("X-User-Id") || x.several("X-Tenant-Id") {
 		return nil, errUnauthenticated
 	}
 	user, tenant := x.r.Header.Get("X-User-Id"), x.r.Header.Get("X-Tenant-Id")

@@ -110,6 +110,20 @@ func (t *Target) Scope(ctx context.Context, a *evcs.Actor) (evcs.Scope, error) {
 	return t.x.scope(ctx, a, t)
 }
 
+// covers reports whether a list of one object's things has anything to show: all
+// of them are its owner's. Without tenantId and tenantScope it has; with them the
+// owner must lie in what they say (5001, 5003 as of every list).
+func (t *Target) covers(ctx context.Context, a *evcs.Actor, owner evcs.TenantID) (bool, error) {
+	if !t.TenantID.Set && t.TenantScope == "" {
+		return true, nil
+	}
+	s, err := t.Scope(ctx, a)
+	if err != nil || owner == s.Tenant || !s.Descendants {
+		return owner == s.Tenant, err
+	}
+	return t.x.s.cfg.Tree.Below(ctx, s.Tenant, owner)
+}
+
 // Paging is the paging of every list: page form, cursor form, sort and scope.
 type Paging struct {
 	Target

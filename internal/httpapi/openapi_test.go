@@ -142,3 +142,55 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestEverythingIsDescribed: every operation, parameter and field of a body says
+// what it is.
+func TestEverythingIsDescribed(t *testing.T) {
+	t.Parallel()
+	root, err := everything().tree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas := child(child(root, "components"), "schemas")
+	bodies := make(map[string]bool)
+	var below func(v any)
+	below = func(v any) {
+		walk(v, func(ref string) {
+			if name, ok := strings.CutPrefix(ref, schemaPrefix); ok && !bodies[name] {
+				bodies[name] = true
+				below(schemas[name])
+			}
+		})
+	}
+	parameters := 0
+	eachOperation(root, func(path, method string, op node) {
+		if text := textOf(op, "description"); text == "" || textOf(op, "summary") == "" {
+			t.Errorf("%s %s is not described", method, path)
+		}
+		list, _ := op["parameters"].([]any)
+		for _, p := range list {
+			parameter, _ := p.(node)
+			if ref := refOf(p); ref != "" {
+				parameter, _ = child(child(root, "components"), "parameters")[ref[strings.LastIndex(ref, "/")+1:]].(node)
+			}
+			parameters++
+			if textOf(parameter, "description") == "" {
+				t.Errorf("%s %s: the parameter %s is not described", method, path, textOf(parameter, "name"))
+			}
+		}
+		below(op["requestBody"])
+	})
+	fields := 0
+	for name := range bodies {
+		schema, _ := schemas[name].(node)
+		for field, f := range child(schema, "properties") {
+			fields++
+			if refOf(f) == "" && textOf(f.(node), "description") == "" { //nolint:forcetypeassert,errcheck // a schema
+				t.Errorf("the field %s of %s is not described", field, name)
+			}
+		}
+	}
+	if parameters < 1000 || fields < 500 {
+		t.Errorf("only %d parameters and %d fields", parameters, fields)
+	}
+}

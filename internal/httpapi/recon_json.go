@@ -209,7 +209,7 @@ func uploadFault(err error) error {
 	if closing.Spooling(err) {
 		return err
 	}
-	return evcs.Invalid(evcs.FieldFault{Field: "body", Message: "could not be read whole"})
+	return unread(err)
 }
 
 // request reads the fields; everything wrong is named at once.

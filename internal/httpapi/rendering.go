@@ -52,42 +52,52 @@ func copyOf(doc node) (node, error) {
 	return other, nil
 }
 
-// downgrade words in OpenAPI 3.0 what 3.1 says otherwise: null as a type, a
-// reference or null, exclusive bounds, constants and lists of examples.
-func downgrade(v any) any {
+// downgrade words in OpenAPI 3.0 what 3.1 says otherwise: null as a type, words
+// beside a reference, exclusive bounds, constants and lists of examples.
+func downgrade(v any) any { return downgradeAt(v, "") }
+
+// downgradeAt is downgrade of what stands under a name: in properties the names
+// are those of fields.
+func downgradeAt(v any, at string) any {
 	switch v := v.(type) {
 	case []any:
 		for i := range v {
-			v[i] = downgrade(v[i])
+			v[i] = downgradeAt(v[i], "")
 		}
 	case node:
+		fields := at == "properties"
 		for name := range v {
-			if name != "example" && name != "value" && name != "default" && name != "enum" {
-				v[name] = downgrade(v[name])
+			isExample := name == "example" || name == "default" || name == "enum" || name == "value" && v["summary"] != nil
+			switch {
+			case fields:
+				v[name] = downgradeAt(v[name], "")
+			case !isExample:
+				v[name] = downgradeAt(v[name], name)
 			}
 		}
-		downgradeSchema(v)
+		if !fields {
+			downgradeSchema(v)
+		}
 	}
 	return v
 }
 
 func downgradeSchema(v node) {
+	if ref := refOf(v); ref != "" && len(v) > 1 {
+		delete(v, "$ref")
+		v["allOf"] = []any{node{"$ref": ref}}
+	}
+	delete(v, "contentMediaType")
 	switch t := v["type"].(type) {
 	case []any:
 		v["type"], v["nullable"] = typeOf(v), true
 		if len(t) > 2 {
-			delete(v, "type") // anything
+			delete(v, "type") // anything, null too
+			delete(v, "nullable")
 		}
 	case string:
 		if t == "null" {
-			delete(v, "type")
-			v["nullable"], v["enum"] = true, []any{nil}
-		}
-	}
-	if either, ok := v["anyOf"].([]any); ok && len(either) == 2 {
-		if null, _ := either[1].(node); null["nullable"] == true && null["enum"] != nil {
-			delete(v, "anyOf")
-			v["nullable"], v["allOf"] = true, either[:1]
+			v["type"], v["nullable"], v["enum"] = "object", true, []any{nil}
 		}
 	}
 	for exclusive, inclusive := range map[string]string{"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"} {

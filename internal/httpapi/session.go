@@ -31,22 +31,27 @@ type sessionPath struct {
 	SessionID string `path:"sessionId" minLength:"1" maxLength:"64"`
 }
 
+// SessionTerms is what narrows the list of a connector's sessions.
+type SessionTerms struct {
+	Paging
+	StationID Opt[evcs.StationID] `query:"stationId" minimum:"1"`
+	UserID    Opt[int64]          `query:"userId" minimum:"1"`
+	State     []string            `query:"state" maxItems:"4" enum:"ACTIVE,SUSPENDED,ENDED,ORPHAN"`
+	Anomaly   string              `query:"anomaly" maxLength:"40"`
+	StartTime Opt[api.Time]       `query:"startTime"`
+	EndTime   Opt[api.Time]       `query:"endTime"`
+}
+
 // SessionQuery is what narrows a list of sessions.
 type SessionQuery struct {
-	Paging
+	SessionTerms
 	ChargerID   Opt[evcs.ChargerID] `query:"chargerId" minimum:"1"`
 	ConnectorNo Opt[int]            `query:"connectorNo" minimum:"1" maximum:"32"`
-	StationID   Opt[evcs.StationID] `query:"stationId" minimum:"1"`
-	UserID      Opt[int64]          `query:"userId" minimum:"1"`
-	State       []string            `query:"state" maxItems:"4" enum:"ACTIVE,SUSPENDED,ENDED,ORPHAN"`
-	Anomaly     string              `query:"anomaly" maxLength:"40"`
-	StartTime   Opt[api.Time]       `query:"startTime"`
-	EndTime     Opt[api.Time]       `query:"endTime"`
 }
 
 type connectorSessions struct {
 	connectorPath
-	SessionQuery
+	SessionTerms
 }
 
 func (f *connectorSessions) pagingInput() *Paging { return &f.Paging }
@@ -82,14 +87,14 @@ func (p Sessions) list(ctx context.Context, a *evcs.Actor, in *SessionQuery, pag
 	if err != nil {
 		return evcs.Page[api.Session]{}, err
 	}
-	found, err := p.Read.SessionPage(ctx, scope, in.wanted(a), page)
+	w := in.wanted(a)
+	w.Charger, w.Connector = in.ChargerID.Or(0), in.ConnectorNo.Or(0)
+	found, err := p.Read.SessionPage(ctx, scope, w, page)
 	return pageOf(found, sessionJSON), err
 }
 
-func (f *SessionQuery) wanted(a *evcs.Actor) order.SessionFilter {
-	w := order.SessionFilter{
-		Station: f.StationID.Or(0), Charger: f.ChargerID.Or(0), Connector: f.ConnectorNo.Or(0), User: f.UserID.Or(0), Anomaly: f.Anomaly,
-	}
+func (f *SessionTerms) wanted(a *evcs.Actor) order.SessionFilter {
+	w := order.SessionFilter{Station: f.StationID.Or(0), User: f.UserID.Or(0), Anomaly: f.Anomaly}
 	w.From, w.To = span(a, f.StartTime, f.EndTime)
 	for _, state := range f.State {
 		w.States = append(w.States, order.State(state))
@@ -102,8 +107,11 @@ func (p Sessions) ofConnector(ctx context.Context, a *evcs.Actor, in *connectorS
 	if err != nil {
 		return evcs.Page[api.Session]{}, err
 	}
+	if covered, err := in.covers(ctx, a, owner); err != nil || !covered {
+		return evcs.Page[api.Session]{}, err
+	}
 	w := in.wanted(a)
-	w.Charger, w.Connector = in.connectorPath.ChargerID, in.connectorPath.ConnectorNo
+	w.Charger, w.Connector = in.ChargerID, in.ConnectorNo
 	found, err := p.Read.SessionPage(ctx, evcs.Only(owner), w, page)
 	return pageOf(found, sessionJSON), err
 }

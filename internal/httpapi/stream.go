@@ -23,7 +23,7 @@ const (
 	streamBatch    = 500
 	streamBehind   = 10_000
 	streamBeat     = 15 * time.Second
-	streamCheck    = time.Second      // of its credential
+	streamCheck    = time.Second / 2  // of its credential; the guard knows it for half a second
 	streamPatience = 20 * time.Second // for a reader that does not read
 )
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -49,6 +50,11 @@ type writer struct {
 func (w *writer) write() {
 	w.describeFields()
 	w.foldEnvelopes()
+	eachOperation(w.root, func(_, _ string, op node) {
+		if d := w.byID[textOf(op, "operationId")]; d != nil {
+			w.bodyFields(op, d)
+		}
+	})
 	eachOperation(w.root, func(path, _ string, op node) {
 		d := w.byID[textOf(op, "operationId")]
 		if d == nil {
@@ -131,6 +137,42 @@ func codeWords(codes []evcs.Code) string {
 		words[i] = fmt.Sprintf("%d %s", code, code.Name())
 	}
 	return strings.Join(words, ", ")
+}
+
+// bodyFields adds to a body what may be sent besides what its type says: the
+// fields of the object that was read, which are ignored, and the key of repeats.
+func (w *writer) bodyFields(op node, d *declared) {
+	body, _ := op["requestBody"].(node)
+	media, _ := child(body, "content")["application/json"].(node)
+	schemas := child(child(w.root, "components"), "schemas")
+	schema, _ := schemas[strings.TrimPrefix(refOf(media["schema"]), schemaPrefix)].(node)
+	if schema == nil {
+		return
+	}
+	fields := child(schema, "properties")
+	for _, object := range d.ReadOnly {
+		read, _ := schemas[schemaName(reflect.TypeOf(object), "")].(node)
+		for name, field := range child(read, "properties") {
+			if fields[name] == nil {
+				f, _ := field.(node)
+				fields[name] = ignoredField(f)
+			}
+		}
+	}
+	if d.replayable() && fields["idempotentKey"] == nil {
+		fields["idempotentKey"] = node{
+			"type": "string", "minLength": 1.0, "maxLength": 64.0, "pattern": "^[A-Za-z0-9_-]+$", "description": w.words.of("", "idempotentKey").description,
+		}
+	}
+}
+
+// ignoredField is a field of an answer in a body: whatever it holds is ignored.
+func ignoredField(field node) node {
+	text := "Ignored when it is sent back"
+	if what := textOf(field, "description"); what != "" {
+		text = what + "; ignored when it is sent back"
+	}
+	return node{"readOnly": true, "description": text}
 }
 
 // answers replaces the failures by shared ones, named after their codes, and

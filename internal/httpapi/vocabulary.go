@@ -215,6 +215,9 @@ func (w *writer) exampleObject(schema node, within string, depth int) any {
 	props, _ := schema["properties"].(node)
 	for _, name := range slices.Sorted(maps.Keys(props)) {
 		prop, _ := props[name].(node)
+		if prop["readOnly"] == true || name == "idempotentKey" {
+			continue // nothing to copy
+		}
 		if depth > 3 && prop["type"] == "array" {
 			object[name] = []any{}
 			continue

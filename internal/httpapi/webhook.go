@@ -169,6 +169,9 @@ func (p Webhooks) deliveries(ctx context.Context, a *evcs.Actor, in *deliveryFil
 	if err != nil {
 		return evcs.Page[api.WebhookDelivery]{}, err
 	}
+	if covered, err := in.covers(ctx, a, found.Tenant); err != nil || !covered {
+		return evcs.Page[api.WebhookDelivery]{}, err
+	}
 	list, err := p.Read.DeliveryPage(ctx, evcs.Only(found.Tenant), in.WebhookID, in.State, page)
 	return pageOf(list, deliveryJSON), err
 }

@@ -154,9 +154,12 @@ const (
 )
 
 // Check fails the test when the document and the daemon disagree about an
-// exchange.
+// exchange, and records it for other validators.
 func (d *Document) Check(tb testing.TB, e Exchange, m Manner) {
 	tb.Helper()
+	if err := record(e, m); err != nil {
+		tb.Error(err)
+	}
 	known, request, answer := d.Judge(context.WithoutCancel(tb.Context()), e)
 	switch {
 	case !known:

@@ -160,6 +160,13 @@ func (s Tenants) lock(ctx context.Context, id evcs.TenantID, wanted func(*tenant
 	return chain, nil
 }
 
+// HoldStarts implements tenant.Store. Every start writes the row of its charger
+// by its version.
+func (s Tenants) HoldStarts(ctx context.Context, id evcs.TenantID) error {
+	_, err := s.q.exec(ctx, "hold starts", `UPDATE chargers SET version = version + 1 WHERE deleted_at = 0 AND `+inSubtree, id)
+	return err
+}
+
 // usageQueries count what lies below a tenant; each has one bind. A running
 // session is never rolled: saying so finds it among the few that are not.
 var usageQueries = map[tenant.Resource]string{

@@ -58,8 +58,9 @@ func normalize(drafts []Draft) ([]Segment, []evcs.FieldFault) {
 }
 
 func invalid(faults ...evcs.FieldFault) error {
-	detail := faults[0].Field + " " + faults[0].Message
-	return evcs.WithDetail(ErrSegments, evcs.Detail{ZH: detail, EN: detail}, map[string]any{"errors": faults})
+	zh, _ := faults[0].Chinese()
+	detail := evcs.Detail{ZH: zh.Field + " " + zh.Message, EN: faults[0].Field + " " + faults[0].Message}
+	return evcs.WithDetail(ErrSegments, detail, map[string]any{"errors": faults})
 }
 
 func judge(i int, d Draft) *evcs.FieldFault {

@@ -147,6 +147,9 @@ type Locks interface {
 	// LockLimited is Chain, read after locking only those that have a limit of
 	// this kind: for what happens often.
 	LockLimited(ctx context.Context, id evcs.TenantID, kind Resource) (Chain, error)
+	// HoldStarts makes starts of charges at and below id, which lock nothing
+	// where nobody limits them, end before it or begin anew after the transaction.
+	HoldStarts(ctx context.Context, id evcs.TenantID) error
 }
 
 // Store keeps tenants. Inside a transaction it is Tx.Tenants().

@@ -140,6 +140,11 @@ func fits(ctx context.Context, s Store, id evcs.TenantID, old, place Chain) erro
 		return err
 	}
 	gained := slices.DeleteFunc(slices.Clone(place), func(t Tenant) bool { return old.Has(t.ID) })
+	if slices.ContainsFunc(gained, func(t Tenant) bool { return t.Limits.Sessions != nil }) {
+		if err := s.HoldStarts(ctx, id); err != nil {
+			return err
+		}
+	}
 	for _, kind := range [...]Resource{Users, Stations, Chargers, Sessions} {
 		n, err := s.Usage(ctx, id, kind)
 		if err != nil {
