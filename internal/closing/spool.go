@@ -75,7 +75,11 @@ func (c *Closer) Receive(ctx context.Context, r io.Reader) (File, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	return c.receive(r)
+	f, err := c.receive(r)
+	if err != nil {
+		return nil, err // and no File that holds nothing
+	}
+	return f, nil
 }
 
 // ErrLarge says that a statement is larger than MaxStatement.
