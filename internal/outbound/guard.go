@@ -113,19 +113,28 @@ func (g *Guard) Client() *http.Client { return g.Bulk(mostReply, patience) }
 
 // Bulk is for replies of up to most bytes that may take as long as within.
 func (g *Guard) Bulk(most int64, within time.Duration) *http.Client {
-	return &http.Client{Transport: exchange{g, most}, Timeout: within}
+	return &http.Client{Transport: exchange{g, most, within}}
 }
 
-// exchange is a guard with the bound of one kind of reply.
+// exchange is a guard with the bounds of one kind of reply. It keeps the time by
+// itself: a client's own timeout ends only when the body is closed, which not
+// every library does.
 type exchange struct {
-	guard *Guard
-	most  int64
+	guard  *Guard
+	most   int64
+	within time.Duration
 }
 
 // RoundTrip implements http.RoundTripper.
 func (x exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	began := evcs.Monotonic()
-	answer, err := x.send(r)
+	ctx, cancel := context.WithTimeout(r.Context(), x.within)
+	answer, err := x.send(r.WithContext(ctx))
+	if err != nil {
+		cancel()
+	} else {
+		answer.Body = &capped{answer.Body, x.most, cancel}
+	}
 	status := 0
 	if answer != nil {
 		status = answer.StatusCode
@@ -158,7 +167,6 @@ func (x exchange) send(r *http.Request) (*http.Response, error) {
 		_ = answer.Body.Close() // it is not wanted
 		return nil, err
 	}
-	answer.Body = &capped{answer.Body, x.most}
 	return answer, nil
 }
 
@@ -178,10 +186,18 @@ func (g *Guard) aim(r *http.Request) (*http.Request, error) {
 	return out, nil
 }
 
-// capped fails when a body is longer than it may be, instead of cutting it.
+// capped fails when a body is longer than it may be, instead of cutting it, and
+// ends the exchange's time with it.
 type capped struct {
 	io.ReadCloser
 	left int64
+	done context.CancelFunc
+}
+
+// Close implements io.Closer.
+func (c *capped) Close() error {
+	defer c.done()
+	return c.ReadCloser.Close()
 }
 
 func (c *capped) Read(p []byte) (int, error) {
@@ -192,6 +208,9 @@ func (c *capped) Read(p []byte) (int, error) {
 		p = p[:c.left+1]
 	}
 	n, err := c.ReadCloser.Read(p)
+	if err != nil {
+		c.done()
+	}
 	c.left -= int64(n)
 	if c.left < 0 {
 		return n - 1, ErrTooLong

@@ -156,7 +156,11 @@ func TestTheGuardKeepsOut(t *testing.T) {
 func TestACappedBodyFailsAndIsNotCut(t *testing.T) {
 	t.Parallel()
 	for n, ok := range map[int]bool{0: true, 9: true, 10: true, 11: false, 500: false} {
-		text, err := io.ReadAll(&capped{io.NopCloser(iotest.OneByteReader(bytes.NewReader(make([]byte, n)))), 10})
+		done := false
+		text, err := io.ReadAll(&capped{io.NopCloser(iotest.OneByteReader(bytes.NewReader(make([]byte, n)))), 10, func() { done = true }})
+		if ok && !done {
+			t.Errorf("%d bytes: the time of a reply that was read and not closed runs on", n)
+		}
 		if ok != (err == nil) || ok && len(text) != n || !ok && (!errors.Is(err, ErrTooLong) || len(text) != 10) {
 			t.Errorf("%d bytes: %d, %v", n, len(text), err)
 		}
