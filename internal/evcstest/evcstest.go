@@ -27,6 +27,10 @@ import (
 // Password is the administrator's in every test daemon.
 const Password = "Evcs-test-2026"
 
+// nowhere stands for the hosts of payment channels, so that no test reaches
+// them; a test that needs a gateway names it.
+const nowhere = "http://127.0.0.1:1"
+
 // Clock is a clock that a test sets; without a setting it is the machine's.
 type Clock struct {
 	mu    sync.Mutex
@@ -112,6 +116,7 @@ func StartOn(t testing.TB, databaseURL, dir string, options ...Option) *Daemon {
 	c.Database.RowSecurity = strings.HasPrefix(databaseURL, "postgres")
 	c.Server.REST, c.Server.Device = "127.0.0.1:0", "127.0.0.1:0"
 	c.Admin.Password = Password
+	c.Payment.Alipay.Gateway, c.Payment.Wechat.Gateway = nowhere, nowhere
 	d := &Daemon{Clock: new(Clock), Manner: judge.Lenient, t: t, done: make(chan error, 1)}
 	opt := daemon.Options{Config: c, Clock: d.Clock, Migrate: true, SyncOff: true, Build: daemon.Build{Version: "test"}}
 	if databaseURL == "" {
