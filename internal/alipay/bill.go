@@ -28,15 +28,10 @@ const (
 	billFund  = "signcustomer" // the account's own movements
 )
 
-// surely is when on the next day a statement that does not exist will not come
-// any more. They come at ten.
-const surely = 13 * time.Hour
-
 // Fetch implements payment.Channel: the packed business statement of a day.
 // Alipay publishes no hash; the totals in the file are what proves it. It says
 // the same of a day without trades as of one whose statement is not made yet:
-// until one o'clock of the next day that is ErrNotReady, then its saying so is
-// the statement.
+// that is ErrNotReady, with its word.
 func (c *Channel) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
 	return c.fetch(ctx, m, day, billTrade)
 }
@@ -48,8 +43,7 @@ func (c *Channel) FetchFund(ctx context.Context, m payment.Merchant, day string)
 
 func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind string) (payment.Statement, error) {
 	const what = "ask for a statement"
-	from, err := time.ParseInLocation(time.DateOnly, day, zone)
-	if err != nil {
+	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return payment.Statement{}, fmt.Errorf("the day of a statement: %w", err)
 	}
 	a, err := c.reach(m)
@@ -65,9 +59,6 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind strin
 		said = &sdk.BillDownloadURLQueryRsp{}
 	}
 	if err == nil && strings.Contains(strings.ToLower(said.SubCode), "bill_not_exist") {
-		if !c.cfg.Clock.Now().Before(from.AddDate(0, 0, 1).Add(surely)) {
-			return payment.Nothing(payment.ChannelAlipay, day, said.SubCode)
-		}
 		return payment.Statement{}, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": payment.PlainText(said.SubCode, maxWords)})
 	}
 	if err := outcome(what, err, said.Error); err != nil {
@@ -118,10 +109,6 @@ func (*Channel) Read(ctx context.Context, m payment.Merchant, day string, r io.R
 	if err != nil {
 		return payment.Summary{}, err
 	}
-	r, none, err := payment.IsNothing(r, payment.ChannelAlipay, day)
-	if err != nil || none {
-		return payment.Summary{}, err
-	}
 	return readTrade(ctx, id.SellerID, day, r, row)
 }
 
@@ -130,10 +117,6 @@ func (*Channel) ReadFund(ctx context.Context, m payment.Merchant, day string, r 
 	id, err := m.Account()
 	if err != nil {
 		return payment.FundSummary{}, err
-	}
-	r, none, err := payment.IsNothing(r, payment.ChannelAlipay, day)
-	if err != nil || none {
-		return payment.FundSummary{Balanced: true}, err
 	}
 	return readFund(ctx, id.SellerID, day, r, each)
 }

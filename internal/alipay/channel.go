@@ -40,7 +40,6 @@ const maxAccounts = 1024
 
 // Config is what a Channel is made of.
 type Config struct {
-	Clock evcs.Clock
 	Guard *outbound.Guard // of Hosts
 }
 

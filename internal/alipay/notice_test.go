@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -101,7 +100,7 @@ func goldenMerchant(t *testing.T) payment.Merchant {
 
 func TestGoldenNotifications(t *testing.T) {
 	t.Parallel()
-	c, m := channelTo(t, "", time.Now, io.Discard), goldenMerchant(t)
+	c, m := channelTo(t, "", io.Discard), goldenMerchant(t)
 	paid := payment.Notification{
 		EventID: "2026021000222183636044751451234567", TradeNo: "EV01KH3TQ0Z8V5M2C7R9XAWD4NB6", Account: "2021000122671234",
 		Trade: payment.Trade{State: payment.TradePaid, ChannelTradeNo: "2026021022001473031400550001", Amount: 6138},
@@ -178,7 +177,7 @@ func refunded(no string) func(*payment.Notification) {
 
 func TestForgedNotifications(t *testing.T) {
 	t.Parallel()
-	c, m := channelTo(t, "", time.Now, io.Discard), goldenMerchant(t)
+	c, m := channelTo(t, "", io.Discard), goldenMerchant(t)
 	foreign, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -355,7 +354,7 @@ func FuzzVerify(f *testing.F) {
 		ID: 1, Mode: payment.SandboxMode, Config: `{"appId":"2021000122671234","sellerId":"2088101117955611"}`,
 		Secrets: []byte(`{"privateKey":"` + private + `","platformKeys":[{"publicKey":"` + b64(raw) + `"}]}`),
 	}
-	c := alipay.New(alipay.Config{Clock: clock(time.Now), Guard: guardOf()})
+	c := alipay.New(alipay.Config{Guard: guardOf()})
 	want := signedForm(f, platform(), golden, nil)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		n := payment.Notice{Body: body}

@@ -35,7 +35,7 @@ func (d *Daemon) realChannels() (map[string]payment.Channel, error) {
 		return nil, err
 	}
 	return map[string]payment.Channel{
-		payment.ChannelAlipay: alipay.New(alipay.Config{Clock: d.opt.Clock, Guard: ali}),
+		payment.ChannelAlipay: alipay.New(alipay.Config{Guard: ali}),
 		payment.ChannelWechat: wechatpay.New(wechatpay.Config{Clock: d.opt.Clock, Guard: wechat, CallbackBase: cfg.Payment.CallbackBase}),
 	}, nil
 }

@@ -28,8 +28,8 @@ const (
 )
 
 // Fetch implements payment.Channel: the packed statement of all trades and
-// refunds of a day, its check sum verified. Of a day without any the channel says so
-// (NO_STATEMENT_EXIST), and that is the statement.
+// refunds of a day, its check sum verified. A day without any has none: ErrNotReady with the
+// channel's word NO_STATEMENT_EXIST.
 func (c *Channel) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
 	return c.fetch(ctx, m, day, "tradebill", "bill_type=ALL")
 }
@@ -65,9 +65,7 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind, quer
 		return json.NewDecoder(result.Response.Body).Decode(&to)
 	})
 	switch {
-	case refusedWith(err, "NO_STATEMENT_EXIST", "NO_BILL_EXIST"):
-		return payment.Nothing(payment.ChannelWechat, day, "NO_STATEMENT_EXIST")
-	case refusedWith(err, "STATEMENT_CREATING", "BILL_CREATING"):
+	case refusedWith(err, "NO_STATEMENT_EXIST", "NO_BILL_EXIST", "STATEMENT_CREATING", "BILL_CREATING"):
 		_, data, _ := evcs.Classify(err)
 		return payment.Statement{}, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": data["channelCode"]})
 	case err != nil:
@@ -142,18 +140,10 @@ func (*Channel) Read(ctx context.Context, m payment.Merchant, day string, r io.R
 	if err != nil {
 		return payment.Summary{}, err
 	}
-	r, none, err := payment.IsNothing(r, payment.ChannelWechat, day)
-	if err != nil || none {
-		return payment.Summary{}, err
-	}
 	return readTrade(ctx, id.MchID, day, r, row)
 }
 
 // ReadFund implements payment.FundChannel.
 func (*Channel) ReadFund(ctx context.Context, _ payment.Merchant, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
-	r, none, err := payment.IsNothing(r, payment.ChannelWechat, day)
-	if err != nil || none {
-		return payment.FundSummary{Balanced: true}, err
-	}
 	return readFund(ctx, day, r, each)
 }
