@@ -40,7 +40,7 @@ func (l *Lines) Next() (line []byte, ok bool) {
 		line = line[:len(line)-1]
 	case errors.Is(err, bufio.ErrBufferFull):
 		l.n++
-		l.err = fault("line %d is longer than %d KiB", l.n, MaxLine>>10)
+		l.err = broken("line %d is longer than %d KiB", l.n, MaxLine>>10)
 		return nil, false
 	case !errors.Is(err, io.EOF):
 		l.err = err
@@ -73,18 +73,18 @@ const maxColumns = 64
 func NewColumns(names []string, needed ...string) (Columns, error) {
 	c := Columns{at: make(map[string]int, len(names)), width: len(names)}
 	if len(names) > maxColumns {
-		return c, fault("the table has %d columns", len(names))
+		return c, broken("the table has %d columns", len(names))
 	}
 	for i, name := range names {
 		name = strings.Trim(name, " \t`")
 		if _, twice := c.at[name]; twice && name != "" {
-			return c, fault("the column %q comes twice", Clip(name))
+			return c, broken("the column %q comes twice", Clip(name))
 		}
 		c.at[name] = i
 	}
 	for _, name := range needed {
 		if _, ok := c.at[name]; !ok {
-			return c, fault("the column %q is missing", name)
+			return c, broken("the column %q is missing", name)
 		}
 	}
 	return c, nil

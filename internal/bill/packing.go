@@ -40,7 +40,7 @@ type Fault struct{ Message string }
 // Error implements error.
 func (f *Fault) Error() string { return f.Message }
 
-func fault(format string, args ...any) error {
+func broken(format string, args ...any) error {
 	return &Fault{fmt.Sprintf(format, args...)}
 }
 
@@ -104,7 +104,7 @@ func Each(r io.Reader, fn func(name string, text io.Reader) error) error {
 		return fmt.Errorf("read a statement: %w", err)
 	}
 	if len(held) > maxLoose {
-		return fault("the archive is larger than %d MiB", maxLoose>>20)
+		return broken("the archive is larger than %d MiB", maxLoose>>20)
 	}
 	return entries(bytes.NewReader(held), int64(len(held)), fn)
 }
@@ -143,10 +143,10 @@ func entries(at io.ReaderAt, size int64, fn func(string, io.Reader) error) error
 	}
 	z, err := zip.NewReader(at, size)
 	if err != nil {
-		return fault("the archive cannot be read: %v", err)
+		return broken("the archive cannot be read: %v", err)
 	}
 	if len(z.File) == 0 || len(z.File) > maxEntries {
-		return fault("the archive has %d files", len(z.File))
+		return broken("the archive has %d files", len(z.File))
 	}
 	for _, f := range z.File {
 		if f.FileInfo().IsDir() {
@@ -163,7 +163,7 @@ func entry(f *zip.File, fn func(string, io.Reader) error) error {
 	name := Name(f.Name)
 	inner, err := f.Open()
 	if err != nil {
-		return fault("the file %q of the archive cannot be read: %v", name, err)
+		return broken("the file %q of the archive cannot be read: %v", name, err)
 	}
 	defer inner.Close()                             // read only
 	packed := int64(min(f.CompressedSize64, 1<<62)) //nolint:gosec // bounded
@@ -181,14 +181,14 @@ func checkDirectory(at io.ReaderAt, size int64) error {
 	}
 	i := bytes.LastIndex(text, []byte("PK\x05\x06"))
 	if i < 0 || len(text)-i < record {
-		return fault("the archive is not whole")
+		return broken("the archive is not whole")
 	}
 	end := size - tail + int64(i)
 	count := binary.LittleEndian.Uint16(text[i+10:])
 	length := int64(binary.LittleEndian.Uint32(text[i+12:]))
 	start := int64(binary.LittleEndian.Uint32(text[i+16:]))
 	if count > maxEntries || length > maxDirectory || start > end || end-start > maxDirectory {
-		return fault("the archive has more than %d files", maxEntries)
+		return broken("the archive has more than %d files", maxEntries)
 	}
 	return nil
 }
@@ -244,9 +244,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	b.n += int64(n)
 	switch {
 	case b.n > MaxText:
-		return 0, fault("the text is longer than %d GiB", MaxText>>30)
+		return 0, broken("the text is longer than %d GiB", MaxText>>30)
 	case b.packed != nil && b.n > ratioFrom && b.n/maxRatio > *b.packed:
-		return 0, fault("the text is more than %d times as long as its file", maxRatio)
+		return 0, broken("the text is more than %d times as long as its file", maxRatio)
 	case err != nil && !errors.Is(err, io.EOF) && b.packed != nil:
 		return n, unpackFault("", err)
 	}
@@ -255,7 +255,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 
 func unpackFault(name string, err error) error {
 	if name != "" {
-		return fault("%q cannot be unpacked: %v", name, err)
+		return broken("%q cannot be unpacked: %v", name, err)
 	}
-	return fault("the file cannot be unpacked: %v", err)
+	return broken("the file cannot be unpacked: %v", err)
 }

@@ -320,16 +320,37 @@ func TestALargeStatement(t *testing.T) {
 	if run.Figures.Total != n || run.Figures.Counts.ChannelOnly != n || run.StatementSHA256 != st.SHA256 {
 		t.Errorf("%+v", run.Figures)
 	}
-	if gone, err := s.closer.CleanUp(t.Context(), 100); gone != 0 || err != nil {
-		t.Errorf("%d pieces of a statement went, %v", gone, err)
-	}
-	s.within(func(ctx context.Context, tx *store.Tx) error {
-		return tx.Recon().KeepPiece(ctx, evcs.Only(1), recon.Piece{File: "nobody's", At: s.clock.Now(), Body: []byte("x")})
+}
+
+// TestAbandonedPieces go after a day; those of statements stay.
+func TestAbandonedPieces(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.sell()
+		s.clock.set(at(second, 11))
+		trade, _ := s.statements(first)
+		s.handIn(first, recon.KindTrade, trade)
+		s.within(func(ctx context.Context, tx *store.Tx) error {
+			for i := range 3 {
+				if err := tx.Recon().KeepPiece(ctx, evcs.Only(1), recon.Piece{File: "nobody's", No: i, At: s.clock.Now(), Body: []byte("x")}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if gone, err := s.closer.CleanUp(t.Context(), 100); gone != 0 || err != nil {
+			t.Errorf("%d pieces went at once, %v", gone, err)
+		}
+		s.clock.set(at(third, 12))
+		for _, want := range []int{2, 1, 0} {
+			if gone, err := s.closer.CleanUp(t.Context(), 2); gone != want || err != nil {
+				t.Errorf("%d abandoned pieces went, want %d, %v", gone, want, err)
+			}
+		}
+		if b := s.run(first); b.Status != recon.Success || b.StatementSHA256 == "" {
+			t.Errorf("%+v", b)
+		}
 	})
-	s.clock.set(at(third, 12))
-	if gone, err := s.closer.CleanUp(t.Context(), 100); gone != 1 || err != nil {
-		t.Errorf("%d abandoned pieces went, %v", gone, err)
-	}
 }
 
 // TestAStatementThatDoesNotFit is refused as a whole: nobody deals with a

@@ -83,7 +83,7 @@ type Resolution struct {
 	// Day is the day whose proof it counts in.
 	Day string
 	// Undone is the posting that took the effect back; "" when none did.
-	Undone string `json:",omitempty"`
+	Undone string `json:"undone,omitempty"`
 }
 
 // Difference is one key on which our books and the statement disagree.

@@ -25,9 +25,6 @@ const (
 	flowFee
 )
 
-// net is what the account has more.
-func net(sums [3]evcs.Money) evcs.Money { return sums[flowIn] - sums[flowBack] - sums[flowFee] }
-
 // FundFigures are what the fund statements of a day say, and what became of
 // them beside the trade statements and the journal.
 type FundFigures struct {
@@ -37,7 +34,7 @@ type FundFigures struct {
 	Opening, Closing         evcs.Money
 	Balanced                 bool // opening and closing are known
 	Payments, Refunds, Fees  evcs.Money
-	Other                    map[string]evcs.Money `json:",omitempty"`
+	Other                    map[string]evcs.Money `json:"other,omitempty"`
 	Ledger, Explained, Drift evcs.Money            // what the journal moved, what differences explain, and what nobody does
 }
 
