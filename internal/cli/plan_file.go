@@ -178,6 +178,7 @@ func (e *env) readPlans(name string) ([]api.CreatePlan, error) {
 		if len(fields) > 1 {
 			return nil, usage("%s: beside plans there is something else", name)
 		}
+		list = nil
 		if err := json.Unmarshal(several, &list); err != nil {
 			return nil, usage("%s: plans is no list of plans", name)
 		}
