@@ -243,12 +243,16 @@ func TestRememberedReadingsPriceAsAllDo(t *testing.T) {
 	}
 	db := storetest.SQLite(t)
 	y := newYard(t, db, false)
+	idle := evcs.UnitPrice(50_000)
+	fees := tariff.Fees{IdleFreeMinutes: 2, IdleMinutePrice: &idle}
 	y.change(func(ctx context.Context, tx *store.Tx) error {
-		p := &tariff.Plan{Tenant: y.id.Tenant, Code: "P", Name: "P", Enabled: true, Default: true, Created: began, Updated: began, Revision: 1, Segments: segments}
+		p := &tariff.Plan{
+			Tenant: y.id.Tenant, Code: "P", Name: "P", Enabled: true, Default: true, Created: began, Updated: began, Revision: 1, Segments: segments, Fees: fees,
+		}
 		if err := tx.Tariffs().InsertPlan(ctx, p); err != nil {
 			return err
 		}
-		s := &tariff.Snapshot{Tenant: y.id.Tenant, Plan: p.ID, PlanCode: "P", PlanName: "P", Revision: 1, Segments: segments, Created: began}
+		s := &tariff.Snapshot{Tenant: y.id.Tenant, Plan: p.ID, PlanCode: "P", PlanName: "P", Revision: 1, Segments: segments, Fees: fees, Created: began}
 		if err := tx.Tariffs().Freeze(ctx, s); err != nil {
 			return err
 		}
@@ -263,14 +267,16 @@ func TestRememberedReadingsPriceAsAllDo(t *testing.T) {
 		a := y.start("R"+time.Duration(n).String(), from, energy(kwh))
 		for range rapid.IntRange(0, 25).Draw(r, "readings") {
 			y.clock.add(time.Duration(rapid.IntRange(1, 1500).Draw(r, "seconds")) * time.Second)
-			kwh += float64(rapid.IntRange(0, 20).Draw(r, "kwh")) / 10
+			if rapid.Bool().Draw(r, "rises") {
+				kwh += float64(rapid.IntRange(0, 20).Draw(r, "kwh")) / 10
+			}
 			y.meter(a.Transaction, register(y.clock.Now(), kwh))
 			if rapid.IntRange(0, 30).Draw(r, "restart") == 0 {
 				y.restart()
 			}
 		}
 		y.clock.add(time.Duration(rapid.IntRange(1, 900).Draw(r, "last")) * time.Second)
-		y.stop(device.Stopped{Transaction: a.Transaction, Register: energy(kwh + 0.3), At: y.clock.Now()})
+		y.stop(device.Stopped{Transaction: a.Transaction, Register: energy(kwh + rapid.SampledFrom([]float64{0, 0.3}).Draw(r, "rest")), At: y.clock.Now()})
 		o := y.order(a.Session)
 		x, err := db.Reader().Orders().Session(y.t.Context(), evcs.Only(y.id.Tenant), a.Session)
 		if err != nil {
@@ -297,6 +303,13 @@ func TestRememberedReadingsPriceAsAllDo(t *testing.T) {
 		}
 		if o.Amount != want.Amount {
 			r.Fatalf("billed %v, all %d readings make %v", o.Amount, len(all), want.Amount)
+		}
+		why, err := y.bills().Explain(y.t.Context(), o)
+		if err != nil {
+			r.Fatal(err)
+		}
+		if !why.Agrees || why.Bill.Amount != o.Amount {
+			r.Fatalf("billed %v, explained %v: %s", o.Amount, why.Bill.Amount, sums(why))
 		}
 	})
 }

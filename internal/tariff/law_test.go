@@ -49,6 +49,13 @@ func complete(t *rapid.T) (tariff.Snapshot, tariff.Curve) {
 			})
 		}
 	}
+	if n := len(c.Points); n > 0 && rapid.Bool().Draw(t, "full before the end") {
+		full := c.Points[rapid.IntRange(0, n-1).Draw(t, "full at")]
+		for i := range c.Points {
+			c.Points[i].Energy = min(c.Points[i].Energy, full.Energy)
+		}
+		c.Total = full.Energy + evcs.Energy(rapid.Int64Range(0, 200).Draw(t, "creeping"))
+	}
 	s.Fees = fees(t)
 	return s, c
 }
