@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -94,15 +96,33 @@ func newBodyVerb[B, T any](e *env, use, short string, flags []bodyFlag, call fun
 }
 
 func newPlanValidate(e *env) *cobra.Command {
-	body := &bodyFlags{env: e, flags: []bodyFlag{{"segments", "segments", "JSON list of segments", true}}}
-	c := verb("validate", "Check segments without storing them (--file); exit code 2 when they are not valid", cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		request, err := readBody[api.ValidatePlan](body)
+	var file, segments string
+	c := verb("validate", "Check segments and calendars without storing them; exit code 2 when they are not valid", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		fields := map[string]json.RawMessage{}
+		switch {
+		case (file == "") == (segments == ""):
+			return usage("--file or --segments is required")
+		case file == "":
+			fields["segments"] = json.RawMessage(segments)
+		default:
+			if err := e.readFile(file, &fields); err != nil {
+				return err
+			}
+			// of a whole plan, what is checked here
+			maps.DeleteFunc(fields, func(name string, _ json.RawMessage) bool { return name != "segments" && name != "calendars" })
+		}
+		joined, err := json.Marshal(fields)
 		if err != nil {
+			return usage("--segments is not JSON: %v", err)
+		}
+		var request api.ValidatePlan
+		if err := strict(joined, &request); err != nil {
 			return err
 		}
 		return planValidate(ctx, e, request)
 	})
-	body.register(c)
+	c.Flags().StringVarP(&file, "file", "f", "", "read a plan from a JSON or YAML file, - for standard input")
+	c.Flags().StringVar(&segments, "segments", "", "JSON list of segments")
 	return c
 }
 
