@@ -16,7 +16,8 @@ func TestADiscountStandsBesideTheCap(t *testing.T) {
 	bill := tariff.Bill{
 		Lines: []tariff.Line{
 			{Kind: tariff.KindEnergy, Electricity: 4000, Service: 250, Amount: 4250},
-			{Kind: tariff.KindIdle, Amount: 2000}, {Kind: tariff.KindCap, Amount: -3250},
+			{Kind: tariff.KindIdle, Amount: 2000},
+			{Kind: tariff.KindCap, Amount: -3250},
 		},
 		Electricity: 4000, Service: 250, Idle: 2000, Discount: 3250, Amount: 3000,
 	}
