@@ -230,7 +230,7 @@ type Pay struct {
 // What the button can refuse.
 var (
 	ErrNoTrade = errors.New("the gateway knows no such trade")
-	ErrOutcome = errors.New("the outcome is not known")
+	ErrOutcome = errors.New("the outcome is not known, or not one of the channel's")
 	ErrOrder   = errors.New("the order string is not signed by the merchant, or lacks something")
 	ErrPage    = errors.New("the page's parameters are not signed by the merchant")
 	ErrNotOpen = errors.New("the trade is not open")
@@ -273,6 +273,9 @@ func (g *Gateway) find(no string) *trade {
 
 // act lets the payer of a trade act.
 func (g *Gateway) act(t *trade, o Outcome) error {
+	if t.channel == Alipay && (o == Stale || o == Probe) {
+		return ErrOutcome // Alipay has no such thing
+	}
 	now := g.cfg.Now()
 	open := (t.state == isNew || t.state == isWaiting) && now.Before(t.expires)
 	switch o {

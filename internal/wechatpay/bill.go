@@ -56,7 +56,7 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind, quer
 		return payment.Statement{}, err
 	}
 	var to pointer
-	err = call(what, func() error {
+	err = a.call(ctx, what, func() error {
 		result, err := a.client.Get(ctx, "https://"+host+"/v3/bill/"+kind+"?bill_date="+day+"&"+query+"&tar_type=GZIP")
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind, quer
 func (a *account) download(ctx context.Context, from pointer) (payment.Statement, error) {
 	const what = "download a statement"
 	var file outbound.File
-	err := call(what, func() error {
+	err := a.call(ctx, what, func() error {
 		result, err := a.bills.Get(ctx, from.DownloadURL)
 		if err != nil {
 			return err

@@ -8,7 +8,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +60,7 @@ type account struct {
 	id      payment.Account
 	apiKey  []byte
 	keys    *keyring
+	proof   strict       // of replies
 	client  *core.Client // verifies every reply
 	bills   *core.Client // of downloads, whose replies carry no signature
 }
@@ -115,10 +118,11 @@ func (c *Channel) build(m payment.Merchant) (*account, error) {
 	if err != nil {
 		return nil, errors.Join(errAccount, err)
 	}
+	a.proof = strict{validators.NewWechatPayResponseValidator(a.keys)}
 	settings := core.DialSettings{
 		HTTPClient: c.cfg.Guard.Client(),
 		Signer:     &signers.SHA256WithRSASigner{MchID: id.MchID, CertificateSerialNo: id.MerchantSerialNo, PrivateKey: private},
-		Validator:  strict{validators.NewWechatPayResponseValidator(a.keys)},
+		Validator:  a.proof,
 	}
 	unproven := settings
 	unproven.HTTPClient, unproven.Validator = c.cfg.Guard.Bulk(maxStatement, statementPatience), &validators.NullValidator{}
@@ -196,13 +200,20 @@ func (s strict) Validate(ctx context.Context, r *http.Response) error {
 }
 
 // call runs a call of the library. A reply must not be able to stop evcsd.
-func call(what string, fn func() error) (err error) {
+func (a *account) call(ctx context.Context, what string, fn func() error) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = unknown(what, "the reply cannot be read")
 		}
 	}()
-	return outcome(what, fn())
+	err = fn()
+	if said, ok := errors.AsType[*core.APIError](err); ok && said.Header.Get("Wechatpay-Signature") != "" {
+		// The library does not look at the signature of a failure.
+		if a.proof.Validate(ctx, &http.Response{Header: said.Header, Body: io.NopCloser(strings.NewReader(said.Body))}) != nil {
+			err = errUnsigned
+		}
+	}
+	return outcome(what, err)
 }
 
 // within reads a time of the API, which names its zone; zero when it is none.

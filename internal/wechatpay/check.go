@@ -32,6 +32,8 @@ func (c *Channel) Check(ctx context.Context, m payment.Merchant) ([]payment.Chec
 		answers.Message = evcs.Detail{ZH: "微信支付接受了签名的查询", EN: "WeChat Pay took a signed query"}
 	case err == nil:
 		answers.Message = evcs.Detail{ZH: "微信支付的应答与查询不符", EN: "the answer of WeChat Pay does not fit the query"}
+	case errors.Is(err, errUnsigned):
+		return []payment.Check{unproven()}, nil
 	case errors.Is(err, payment.ErrRefused):
 		_, data, _ := evcs.Classify(err)
 		code, _ := data["channelCode"].(string) // absent is ""
@@ -46,6 +48,11 @@ func (c *Channel) Check(ctx context.Context, m payment.Merchant) ([]payment.Chec
 	return checks, nil
 }
 
+// unproven says that the channel answers and no key of the account verifies it.
+func unproven() payment.Check {
+	return payment.Check{Name: "PLATFORM_KEYS", Message: evcs.Detail{ZH: "没有平台公钥能验证应答的签名", EN: "no platform key verifies the channel's answer"}}
+}
+
 // checkKeys tries the platform keys and the apiV3Key.
 func (a *account) checkKeys(ctx context.Context) []payment.Check {
 	var list struct {
@@ -53,7 +60,7 @@ func (a *account) checkKeys(ctx context.Context) []payment.Check {
 			Sealed json.RawMessage `json:"encrypt_certificate"`
 		} `json:"data"`
 	}
-	err := call("list certificates", func() error {
+	err := a.call(ctx, "list certificates", func() error {
 		result, err := a.client.Get(ctx, "https://"+host+"/v3/certificates")
 		if err != nil {
 			return err
@@ -64,9 +71,7 @@ func (a *account) checkKeys(ctx context.Context) []payment.Check {
 	keys := payment.Check{Name: "PLATFORM_KEYS", OK: true, Message: evcs.Detail{ZH: "应答的签名与平台公钥相符", EN: "a platform key verifies the channel's answer"}}
 	switch {
 	case errors.Is(err, errUnsigned):
-		keys.OK = false
-		keys.Message = evcs.Detail{ZH: "没有平台公钥能验证应答的签名", EN: "no platform key verifies the channel's answer"}
-		return []payment.Check{keys}
+		return []payment.Check{unproven()}
 	case err != nil || len(list.Data) == 0:
 		keys.Message = evcs.Detail{ZH: "账户没有平台证书, 公钥要到首次通知才能验证", EN: "the account has no certificates to try; the first notification proves the public key"}
 		return []payment.Check{keys}

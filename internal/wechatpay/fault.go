@@ -30,9 +30,9 @@ var passing = map[string]bool{
 }
 
 // outcome judges a call that ended. An answer of 4xx with a code of WeChat Pay
-// is a refusal; these may come without a signature, so it is the host's
-// certificate that vouches for them. Everything else that is no signed success
-// says nothing.
+// is a refusal. These may come without a signature, and then it is the host's
+// certificate that vouches for them; one that does not verify was found before.
+// Everything else that is no signed success says nothing.
 func outcome(what string, err error) error {
 	if err == nil || errors.Is(err, payment.ErrUnknownOutcome) {
 		return err

@@ -28,7 +28,7 @@ func (c *Channel) Refund(ctx context.Context, m payment.Merchant, r payment.Refu
 	}
 	service := refunddomestic.RefundsApiService{Client: a.client}
 	var said *refunddomestic.Refund
-	err = call(what, func() (err error) {
+	err = a.call(ctx, what, func() (err error) {
 		said, _, err = service.Create(ctx, request)
 		return err
 	})
@@ -48,7 +48,7 @@ func (c *Channel) QueryRefund(ctx context.Context, m payment.Merchant, tradeNo, 
 	}
 	service := refunddomestic.RefundsApiService{Client: a.client}
 	var said *refunddomestic.Refund
-	err = call(what, func() (err error) {
+	err = a.call(ctx, what, func() (err error) {
 		said, _, err = service.QueryByOutRefundNo(ctx, refunddomestic.QueryByOutRefundNoRequest{OutRefundNo: &refundNo})
 		return err
 	})

@@ -100,7 +100,7 @@ func (a *account) native(ctx context.Context, r payment.CreateRequest, o options
 	}
 	service := native.NativeApiService{Client: a.client}
 	var said *native.PrepayResponse
-	err := call(what, func() (err error) {
+	err := a.call(ctx, what, func() (err error) {
 		said, _, err = service.Prepay(ctx, request)
 		return err
 	})
@@ -128,7 +128,7 @@ func (a *account) jsapi(ctx context.Context, r payment.CreateRequest, o options)
 	}
 	service := jsapi.JsapiApiService{Client: a.client}
 	var said *jsapi.PrepayWithRequestPaymentResponse
-	err := call(what, func() (err error) {
+	err := a.call(ctx, what, func() (err error) {
 		said, _, err = service.PrepayWithRequestPayment(ctx, request)
 		return err
 	})
@@ -161,7 +161,7 @@ func (a *account) query(ctx context.Context, tradeNo string) (payment.Trade, err
 	const what = "query a trade"
 	service := native.NativeApiService{Client: a.client}
 	var said *payments.Transaction
-	err := call(what, func() (err error) {
+	err := a.call(ctx, what, func() (err error) {
 		said, _, err = service.QueryOrderByOutTradeNo(ctx, native.QueryOrderByOutTradeNoRequest{OutTradeNo: &tradeNo, Mchid: &a.id.MchID})
 		return err
 	})
@@ -207,7 +207,7 @@ func (c *Channel) Close(ctx context.Context, m payment.Merchant, tradeNo string)
 	if err != nil {
 		return payment.Trade{}, err
 	}
-	err = call(what, func() error {
+	err = a.call(ctx, what, func() error {
 		// The library's own method is of a kind with this and says less.
 		result, err := a.client.Post(ctx, "https://"+host+"/v3/pay/transactions/out-trade-no/"+url.PathEscape(tradeNo)+"/close", map[string]string{"mchid": a.id.MchID})
 		if result != nil && result.Response != nil {

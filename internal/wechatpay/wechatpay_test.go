@@ -513,6 +513,25 @@ func TestRepliesThatProveNothing(t *testing.T) {
 	}
 }
 
+// A refusal that is signed with a foreign key is none; one without a signature
+// is vouched for by the host's certificate.
+func TestForgedRefusals(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	refund := payment.RefundRequest{TradeNo: number(t, "EV"), RefundNo: number(t, "ER"), Total: 100, Amount: 100}
+	for fault, want := range map[string]error{paygate.FaultForged: payment.ErrUnknownOutcome, paygate.FaultUnsigned: payment.ErrRefused} {
+		if err := s.gate.Break(paygate.Fault{Call: "refunds", Kind: fault, Times: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.channel.Refund(t.Context(), s.m, refund); !errors.Is(err, want) {
+			t.Errorf("%s: %v", fault, err)
+		}
+	}
+	if _, err := s.channel.Refund(t.Context(), s.m, refund); !errors.Is(err, payment.ErrRefused) || channelCode(err) != "RESOURCE_NOT_EXISTS" {
+		t.Errorf("signed rightly: %v", err)
+	}
+}
+
 // A download whose bytes are not those of the declared check sum is no statement.
 func TestADownloadIsProven(t *testing.T) {
 	t.Parallel()
