@@ -21,6 +21,7 @@ type TrialBalance struct {
 // LedgerEntry is one entry of the journal; its postings add up to zero.
 type LedgerEntry struct {
 	EntryID   int64           `json:"entryId"`
+	TenantID  int64           `json:"tenantId"`
 	Kind      string          `json:"kind"`
 	Key       string          `json:"key" doc:"What it books; booked once"`
 	Phase     string          `json:"phase" doc:"PENDING: a promise; POSTED: final; VOID: takes a promise back"`

@@ -261,7 +261,7 @@ func (p Ledger) journal(ctx context.Context, a *evcs.Actor, in *entriesInput, pa
 
 func entryJSON(e ledger.Entry) api.LedgerEntry {
 	return api.LedgerEntry{
-		EntryID: e.ID, Kind: string(e.Kind), Key: e.Key, Phase: string(e.Phase), RefersTo: textOrNil(e.Refers), Time: api.At(e.At), Booked: api.At(e.Booked),
+		EntryID: e.ID, TenantID: int64(e.Tenant), Kind: string(e.Kind), Key: e.Key, Phase: string(e.Phase), RefersTo: textOrNil(e.Refers), Time: api.At(e.At), Booked: api.At(e.Booked),
 		OrderID: idOrNil(e.Order), PaymentID: idOrNil(e.Payment), RefundID: idOrNil(e.Refund),
 		Memo: textOrNil(e.Memo), Sandbox: e.Sandbox, Postings: listOf(e.Postings, func(x ledger.Posting) api.LedgerPosting {
 			return api.LedgerPosting{Account: string(x.Account.Kind), Name: x.Account.Name, Amount: api.Money(x.Amount)}

@@ -3,6 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/evcs/evcs/internal/evcs"
 )
 
 // Meddle changes rows behind the nouns' backs, as somebody with the database
@@ -31,4 +35,17 @@ func Snapshot(ctx context.Context, db *DB, fn func(look func(query string) error
 // Rows reads as lists do, below database/sql on SQLite.
 func Rows(ctx context.Context, db *DB, query string, scan func(scan func(dest ...any) error) error, args ...any) error {
 	return db.Reader().q.rows(ctx, "look", func(r row) error { return scan(r.Scan) }, query, args...)
+}
+
+// LedgerTexts are the questions about the journal that a night asks, by name,
+// with a number for each bind.
+func LedgerTexts() map[string]string {
+	texts := map[string]string{"newest postings": newestPostings}
+	for i, q := range gapQueries(evcs.Only(1)) {
+		texts[fmt.Sprint("gaps ", i, " ", q.subject)] = q.text
+	}
+	for name, text := range texts {
+		texts[name] = strings.ReplaceAll(text, "?", "1")
+	}
+	return texts
 }

@@ -52,6 +52,11 @@ func (s Gauges) aged(ctx context.Context, kind ledger.AccountKind, now time.Time
 	return list, nil
 }
 
+// newestPostings goes back through a tenant's journal by its time; a tenant has
+// few accounts, and the newest postings of each are near.
+const newestPostings = `SELECT j.id, j.at, p.amount FROM journal j JOIN postings p ON p.entry_id = j.id WHERE j.tenant_id = ? AND +p.account_id = ? AND NOT j.sandbox
+	AND (p.amount > 0) = ? AND (j.at, j.id) < (?, ?) ORDER BY j.at DESC, j.id DESC LIMIT ?`
+
 // oldest is when the oldest money that is still in an account came: its newest
 // postings of that side, back to where they make up the balance.
 func (s Gauges) oldest(ctx context.Context, h held) (since time.Time, err error) {
@@ -75,8 +80,7 @@ func (s Gauges) oldest(ctx context.Context, h held) (since time.Time, err error)
 				rest -= amount
 			}
 			return nil
-		}, `SELECT j.id, j.at, p.amount FROM postings p JOIN journal j ON j.id = p.entry_id WHERE j.tenant_id = ? AND p.account_id = ? AND NOT j.sandbox
-			AND (p.amount > 0) = ? AND (j.at, j.id) < (?, ?) ORDER BY j.at DESC, j.id DESC LIMIT ?`, int64(h.tenant), h.id, h.balance > 0, at, id, some)
+		}, newestPostings, int64(h.tenant), h.id, h.balance > 0, at, id, some)
 		if err != nil || n < some {
 			return since, err
 		}

@@ -126,7 +126,7 @@ func (l Ledger) TrialBalance(ctx context.Context, scope evcs.Scope, before time.
 func (l Ledger) EntriesOf(ctx context.Context, scope evcs.Scope, o evcs.OrderID) ([]ledger.Entry, error) {
 	return l.q.entries(ctx, "read entries of order", `SELECT `+entryColumns+`, a.kind, a.name, p.amount
 		FROM journal j JOIN postings p ON p.entry_id = j.id JOIN accounts a ON a.id = p.account_id
-		WHERE j.`+moneyWithin(scope)+` AND j.order_id = ? ORDER BY j.id, p.line_no`, scope.Tenant, o)
+		WHERE j.`+moneyWithin(scope)+` AND j.order_id = ? AND j.order_id <> 0 ORDER BY j.id, p.line_no`, scope.Tenant, o)
 }
 
 // moneyWithin is the condition that keeps rows within the scope; it takes the

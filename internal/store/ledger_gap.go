@@ -9,10 +9,11 @@ import (
 	"github.com/evcs/evcs/internal/ledger"
 )
 
-// booked is the sum that a subject's entries post to a kind of account.
+// booked is the sum that a subject's entries post to a kind of account. They are
+// found by their order.
 func booked(about, account string) string {
 	return `(SELECT CAST(COALESCE(SUM(p.amount), 0) AS BIGINT) FROM journal j JOIN postings p ON p.entry_id = j.id JOIN accounts a ON a.id = p.account_id
-		WHERE j.tenant_id = x.tenant_id AND ` + about + ` AND a.kind = '` + account + `')`
+		WHERE +j.tenant_id = x.tenant_id AND j.order_id <> 0 AND ` + about + ` AND a.kind = '` + account + `')`
 }
 
 // gapQueries give tenant, id, name, what the subject's rows say and what its

@@ -63,6 +63,23 @@ func TestPlacesAreReadThroughTheirIndexes(t *testing.T) {
 	}
 }
 
+// What is asked about the journal by night finds an entry by its order or its
+// time, and never sorts.
+func TestTheJournalIsReadThroughItsIndexes(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	for name, query := range store.LedgerTexts() {
+		plan := strings.Join(planOf(t.Context(), t, db, query), "; ")
+		index := "journal_order"
+		if name == "newest postings" || strings.HasSuffix(name, "ENTRY") {
+			index = "journal_time"
+		}
+		if !strings.Contains(plan, index) || strings.Contains(plan, "SCAN j") || strings.Contains(plan, "SCAN p") || strings.Contains(plan, "TEMP B-TREE") {
+			t.Errorf("%s: %s", name, plan)
+		}
+	}
+}
+
 func planOf(ctx context.Context, t *testing.T, db *store.DB, query string) []string {
 	t.Helper()
 	var list []string
