@@ -22,7 +22,7 @@ func SealsOf(tx *Tx) LedgerSeals { return LedgerSeals{tx.q} }
 
 // Begin implements ledger.Journal.
 func (l LedgerSeals) Begin(ctx context.Context, scope evcs.Scope, after int64) (at time.Time, found bool, err error) {
-	in, tenant := scopeCond("tenant_id", scope)
+	in, tenant := scopeCond("+tenant_id", scope)
 	err = l.q.each(ctx, "read the first open entry", func(rows *sql.Rows) error {
 		var ms int64
 		err := rows.Scan(&ms)
@@ -34,7 +34,7 @@ func (l LedgerSeals) Begin(ctx context.Context, scope evcs.Scope, after int64) (
 
 // Last implements ledger.Journal.
 func (l LedgerSeals) Last(ctx context.Context, scope evcs.Scope, after int64, before time.Time) (int64, error) {
-	in, tenant := scopeCond("tenant_id", scope)
+	in, tenant := scopeCond("+tenant_id", scope)
 	var id int64
 	err := l.q.one(ctx, "read the last entry of a day", nil, []any{&id}, `SELECT COALESCE(MAX(id), 0) FROM journal WHERE id > ? AND booked_at < ? AND `+in,
 		after, evcs.Millis(before), tenant)
@@ -80,7 +80,7 @@ func (q querier) entries(ctx context.Context, what, query string, args ...any) (
 
 // Entries implements ledger.Journal.
 func (l LedgerSeals) Entries(ctx context.Context, scope evcs.Scope, after, upto int64, n int) ([]ledger.Entry, error) {
-	in, tenant := scopeCond("tenant_id", scope)
+	in, tenant := scopeCond("+tenant_id", scope) // by the id: an index on the tenant would have every page sorted
 	if upto == 0 {
 		upto = 1<<63 - 1
 	}
