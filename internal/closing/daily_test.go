@@ -26,8 +26,19 @@ func TestTheMorningOfADay(t *testing.T) {
 			hour, minute int
 			want         int
 		}{
-			{second, 10, 19, 0}, {second, 10, 20, 1}, {second, 10, 25, 0}, {second, 10, 49, 0}, {second, 10, 50, 1}, {second, 12, 0, 1}, {second, 13, 59, 1},
-			{second, 14, 0, 1}, {second, 14, 30, 0}, {second, 23, 0, 0}, {third, 10, 19, 0}, {third, 10, 20, 2}, {third, 10, 25, 0},
+			{second, 10, 19, 0},
+			{second, 10, 20, 1},
+			{second, 10, 25, 0},
+			{second, 10, 49, 0},
+			{second, 10, 50, 1},
+			{second, 12, 0, 1},
+			{second, 13, 59, 1},
+			{second, 14, 0, 1},
+			{second, 14, 30, 0},
+			{second, 23, 0, 0},
+			{third, 10, 19, 0},
+			{third, 10, 20, 2},
+			{third, 10, 25, 0},
 		} {
 			s.clock.set(at(step.day, step.hour).Add(time.Duration(step.minute) * time.Minute))
 			if n, err := s.closer.Daily(t.Context()); n != step.want || err != nil {

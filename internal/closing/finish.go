@@ -115,6 +115,9 @@ func (c *Closer) finish(ctx context.Context, r *run, out recon.Outcome) error {
 			return err
 		}
 		figures.Booked = figures.Fees
+		if err := r.bookPayOuts(ctx, tx); err != nil {
+			return err
+		}
 		suspended, odd, err := c.merge(ctx, tx, r, b, slices.Concat(out.Differences, moved), out.Crossed, now)
 		if err != nil {
 			return err

@@ -14,7 +14,7 @@ import (
 
 // readFunds gives the movements of every account to the second leg.
 func (c *Closer) readFunds(ctx context.Context, r *run) ([]payment.Problem, error) {
-	r.figures = nil
+	r.figures, r.paidOut = nil, nil
 	channel, ok := r.ch.(payment.FundChannel)
 	if !ok || r.flows == nil {
 		return nil, nil
@@ -30,7 +30,10 @@ func (c *Closer) readFunds(ctx context.Context, r *run) ([]payment.Problem, erro
 		if err != nil {
 			return nil, err
 		}
-		summary, err := channel.ReadFund(ctx, s.account, r.Day, f, func(m payment.Movement) error { return r.flows.Moved(s.account.ID, &m) })
+		summary, err := channel.ReadFund(ctx, s.account, r.Day, f, func(m payment.Movement) error {
+			r.payOut(&m)
+			return r.flows.Moved(s.account.ID, &m)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("read the fund statement of merchant %d: %w", s.account.ID, err)
 		}

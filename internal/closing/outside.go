@@ -7,6 +7,7 @@ import (
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/ledger"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
 	"github.com/evcs/evcs/internal/tenant"
 )
@@ -156,4 +157,36 @@ func (k *Bookkeeper) audit(ctx context.Context, tx Tx, a *evcs.Actor, action ten
 		At: k.Clock.Now(), Action: action, Target: e.Tenant, TargetType: tenant.KindLedgerEntry, TargetID: number(e.ID), Success: true,
 		Details: map[string]any{"key": e.Key, "amount": e.Postings[0].Amount.String(), "memo": e.Memo},
 	})
+}
+
+const (
+	// withdrawal is the word of both channels for a pay-out to the bank.
+	withdrawal = "提现"
+	// maxPaidOut bounds the pay-outs of a day; a channel makes one or two.
+	maxPaidOut = 1000
+)
+
+// payOut keeps a movement that is a pay-out to the bank.
+func (r *run) payOut(m *payment.Movement) {
+	if m.Kind != payment.MovedOther || m.Word != withdrawal || m.Amount >= 0 || m.ChannelNo == "" || len(r.paidOut) == maxPaidOut {
+		return
+	}
+	o := ledger.Outside{
+		Tenant: r.Tenant, Kind: ledger.KindPaidOut, Channel: r.Channel, Reference: m.ChannelNo, Amount: -m.Amount, At: m.At, Memo: m.Word + " " + r.Day,
+	}
+	if recon.DayOf(o.At) != r.Day {
+		o.At = lastMoment(r.Day)
+	}
+	r.paidOut = append(r.paidOut, o)
+}
+
+// bookPayOuts books what the fund statements say left for the bank, once by its
+// number at the channel: what a person has booked under it stands.
+func (r *run) bookPayOuts(ctx context.Context, tx Tx) error {
+	for _, o := range r.paidOut {
+		if err := ledger.Book(ctx, tx.Ledger(), o.Entry()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

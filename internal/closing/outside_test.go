@@ -3,12 +3,15 @@ package closing_test
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 
+	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/closing"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/order"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
 	"github.com/evcs/evcs/internal/store"
 )
@@ -71,6 +74,53 @@ func TestPayOuts(t *testing.T) {
 			t.Errorf("%v %+v", err, gaps)
 		}
 		s.lose(t)
+	})
+}
+
+// teller is a channel that calls what it pays out by the channels' word.
+type teller struct{ *slow }
+
+func (c teller) ReadFund(ctx context.Context, m payment.Merchant, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
+	return c.slow.ReadFund(ctx, m, day, r, func(x payment.Movement) error {
+		if x.Kind == payment.MovedOther {
+			x.Word, x.ChannelNo = "提现", "W-"+day
+		}
+		return each(x)
+	})
+}
+
+// What the fund statement says left for the bank is booked by itself, once, and
+// the clearing account is back at zero.
+func TestPayOutsOfTheStatement(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		sealer, err := auth.NewSealer([32]byte{1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.closer = closing.New(closing.Config{
+			Clock: s.clock, Channels: map[string]payment.Channel{"sandbox": teller{s.slow}}, Sealer: sealer, Cashier: s.till,
+			Read: days{s.db.Reader().Recon(), s.db.Reader().Payments().PaymentDesk}, Transact: s.transact(),
+		})
+		for range 3 {
+			s.sell()
+		}
+		s.clock.set(at(second, 9))
+		b := s.run(first)
+		if b.Status != recon.Success || b.Figures.Funds == nil || b.Figures.Funds.Drift != 0 {
+			t.Fatalf("%+v %+v", b, b.Figures.Funds)
+		}
+		if _, err := s.execute(closing.Request{Day: first, Force: true}); err != nil { // books nothing twice
+			t.Fatal(err)
+		}
+		proof, err := s.closer.Close(t.Context(), maker, b.ID, "")
+		if err != nil || proof.Adjustments != -(3*6138-3*37) || proof.Closing != 0 || proof.LedgerClosing != 0 {
+			t.Errorf("%v %+v", err, proof)
+		}
+		entries, err := s.db.Reader().Ledger().Lists().EntryPage(t.Context(), evcs.Only(1), ledger.EntryFilter{Kinds: []string{"PAID_OUT"}}, evcs.PageRequest{Page: 1, Size: 10})
+		if err != nil || len(entries.Records) != 1 || entries.Records[0].Key != "outside/PAID_OUT/sandbox//W-"+first || recon.DayOf(entries.Records[0].At) != first {
+			t.Errorf("%v %+v", err, entries.Records)
+		}
 	})
 }
 

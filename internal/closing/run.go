@@ -13,6 +13,7 @@ import (
 
 	"github.com/evcs/evcs/internal/bill"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
 )
@@ -101,6 +102,7 @@ type run struct {
 	denied   map[string]string  // keys of LOCAL_ONLY rows that the channel denies
 	moved    []recon.Difference // of the second leg
 	figures  *recon.FundFigures // nil: there is none
+	paidOut  []ledger.Outside   // what the fund statements say left for the bank
 }
 
 // close gives the files of a run back.
