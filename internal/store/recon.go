@@ -245,26 +245,27 @@ const (
 func (s ReconRows) EachLocal(ctx context.Context, scope evcs.Scope, channel string, from, to time.Time, fn func(*recon.Local) error) error {
 	var l recon.Local
 	in, tenant := scopeCond("p.tenant_id", scope)
-	each := func(d payment.Direction) func(*sql.Rows) error {
-		return func(rows *sql.Rows) error {
-			var status, at int64
-			l.Direction = d
-			if err := rows.Scan(&l.Merchant, &l.No, &l.ChannelNo, &l.Amount, &at, &status); err != nil {
+	each := func(d payment.Direction) func(row) error {
+		var merchant, amount, status, at int64
+		dest := []any{&merchant, &l.No, &l.ChannelNo, &amount, &at, &status}
+		return func(r row) error {
+			if err := r.Scan(dest...); err != nil {
 				return err
 			}
+			l.Direction, l.Merchant, l.Amount = d, payment.MerchantID(merchant), evcs.Money(amount)
 			l.Succeeded, l.At = true, evcs.FromMillis(at)
 			l.Twice = status&keyTwice != 0
 			l.Returned = d == payment.Pay && payment.Status(status&^keyTwice) != payment.Success
 			return fn(&l)
 		}
 	}
-	if err := s.q.each(ctx, "read payments of day", each(payment.Pay), `SELECT `+keyPayment+` FROM payments p
+	if err := s.q.rows(ctx, "read payments of day", each(payment.Pay), `SELECT `+keyPayment+` FROM payments p
 		WHERE `+in+` AND p.channel = ? AND p.paid_at >= ? AND p.paid_at < ? AND p.status IN (2, 4, 5, 6) ORDER BY p.paid_at, p.id`,
 		tenant, channel, evcs.Millis(from), evcs.Millis(to)); err != nil {
 		return err
 	}
 	in, tenant = scopeCond("r.tenant_id", scope)
-	return s.q.each(ctx, "read refunds of day", each(payment.RefundBack), `SELECT `+keyRefund+` FROM refunds r JOIN payments p ON p.id = r.payment_id
+	return s.q.rows(ctx, "read refunds of day", each(payment.RefundBack), `SELECT `+keyRefund+` FROM refunds r JOIN payments p ON p.id = r.payment_id
 		WHERE `+in+` AND r.channel = ? AND r.accepted_at >= ? AND r.accepted_at < ? AND r.status = 2 ORDER BY r.accepted_at, r.id`,
 		tenant, channel, evcs.Millis(from), evcs.Millis(to))
 }
