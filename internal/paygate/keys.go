@@ -189,7 +189,7 @@ func readKeys(text []byte) (*Keys, error) {
 
 // Merchant is a merchant account as the operation that creates one takes it.
 func (k *Keys) Merchant(c Channel) ([]byte, error) {
-	account := map[string]any{"channel": string(c), "mode": "SANDBOX"}
+	account := map[string]any{"channel": string(c), "mode": "SANDBOX", "status": 1}
 	if c == Alipay {
 		account["name"], account["appId"], account["sellerId"] = "Local gateway Alipay", k.AppID, k.SellerID
 		account["privateKey"] = base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PrivateKey(k.aliMerchant))
