@@ -574,3 +574,62 @@ func TestOneChannelForMany(t *testing.T) {
 func b64(raw []byte) string { return base64.StdEncoding.EncodeToString(raw) }
 
 func guardOf() *outbound.Guard { return outbound.New(outbound.Config{Hosts: alipay.Hosts()}) }
+
+// parrot passes calls on and, when told to, answers with what it heard before.
+type parrot struct {
+	next   http.Handler
+	heard  *httptest.ResponseRecorder
+	repeat bool
+}
+
+func (p *parrot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.repeat {
+		p.heard = httptest.NewRecorder()
+		p.next.ServeHTTP(p.heard, r)
+	}
+	for name, values := range p.heard.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(p.heard.Code)
+	_, _ = w.Write(p.heard.Body.Bytes())
+}
+
+// A signed reply to another question proves nothing: the signature does not
+// cover what was asked.
+func TestAnOldReplyProvesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	ctx := t.Context()
+	one, other := s.paid(), s.paid()
+	bird := &parrot{next: s.gate.Handler()}
+	server := httptest.NewServer(bird)
+	defer server.Close()
+	c := channelTo(t, server.URL, io.Discard)
+	refund := payment.RefundRequest{TradeNo: one.TradeNo, RefundNo: number(t, "ER"), Total: one.Amount, Amount: 100}
+	for name, x := range map[string]struct{ first, again func() error }{
+		"query": {
+			func() error { _, err := c.Query(ctx, s.m, one.TradeNo); return err },
+			func() error { _, err := c.Query(ctx, s.m, other.TradeNo); return err },
+		},
+		"refund": {
+			func() error { _, err := c.Refund(ctx, s.m, refund); return err },
+			func() error {
+				_, err := c.Refund(ctx, s.m, payment.RefundRequest{TradeNo: other.TradeNo, RefundNo: number(t, "ER"), Total: one.Amount, Amount: 100})
+				return err
+			},
+		},
+		"query of a refund, about a query": {
+			func() error { _, err := c.Query(ctx, s.m, one.TradeNo); return err },
+			func() error { _, err := c.QueryRefund(ctx, s.m, one.TradeNo, refund.RefundNo); return err },
+		},
+	} {
+		bird.repeat = false
+		if err := x.first(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		bird.repeat = true
+		if err := x.again(); !errors.Is(err, payment.ErrUnknownOutcome) || errors.Is(err, payment.ErrRefused) {
+			t.Errorf("%s, answered as before: %v", name, err)
+		}
+	}
+}
