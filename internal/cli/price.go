@@ -25,11 +25,11 @@ type priceOptions struct {
 
 func newPriceExplain(e *env) *cobra.Command {
 	var opts priceOptions
-	c := verb("explain [order-id]", "Explain the price of an order, or of a session that did not happen, line by line", cobra.MaximumNArgs(1),
+	c := verb("explain [order]", "Explain the price of an order, or of a session that did not happen, line by line", cobra.MaximumNArgs(1),
 		func(ctx context.Context, args []string) error { return priceExplain(ctx, e, args, opts) })
 	c.Long = "Explain the price of an order, or of a session that did not happen, line by line: which segment of which\n" +
-		"day, the readings at the cuts, and the sums as they were done. Without an order: --plan or --charger, with\n" +
-		"--start, --end and --energy; the same function prices both.\n\n" +
+		"day, the readings at the cuts, and the sums as they were done. An order goes by its id or\n" +
+		"its number. Without one: --plan or --charger, with --start, --end and --energy; the same function prices both.\n\n" +
 		"Exit code 6 when pricing the readings of an order again does not give what was billed."
 	c.Flags().Int64Var(&opts.plan, "plan", 0, "plan to price by")
 	c.Flags().Int64Var(&opts.charger, "charger", 0, "charger whose plan is chosen as at a start")
@@ -67,14 +67,14 @@ func priceExplain(ctx context.Context, e *env, args []string, opts priceOptions)
 	}
 	var ask func(context.Context, *client.Client) (api.Explanation, error)
 	if len(args) == 1 {
-		target, err := parseID(args[0])
-		if err != nil {
-			return err
-		}
 		if opts != (priceOptions{}) {
 			return usage("an order needs none of --plan, --charger, --start, --end, --energy")
 		}
 		ask = func(ctx context.Context, c *client.Client) (api.Explanation, error) {
+			target, err := orderOf(ctx, c, args[0])
+			if err != nil {
+				return api.Explanation{}, err
+			}
 			return c.Prices.ExplainOrder(ctx, target)
 		}
 	} else {
@@ -108,6 +108,23 @@ func priceExplain(ctx context.Context, e *env, args []string, opts priceOptions)
 		return &exitError{exitConflict, errDisagrees}
 	}
 	return err
+}
+
+// orderOf finds an order by its id or its number.
+func orderOf(ctx context.Context, c *client.Client, name string) (int64, error) {
+	if !strings.HasPrefix(name, "ORD-") {
+		return parseID(name)
+	}
+	found, err := c.Orders.List(ctx, client.Query{"orderNo": name})
+	if err != nil {
+		return 0, err
+	}
+	for _, o := range found.Records {
+		if o.OrderNo == name {
+			return o.OrderID, nil
+		}
+	}
+	return 0, &exitError{exitNotFound, fmt.Errorf("there is no order %s", name)}
 }
 
 var explainColumns = []column{

@@ -260,7 +260,7 @@ func (c wholeCase) everywhere(t *testing.T, d *evcstest.Daemon, admin evcstest.C
 	told["evcsctl order show"] = strings.TrimSpace(said.out)
 	said = run(t, vars, "", "price", "explain", fmt.Sprint(id), "--jq", ".amount")
 	told["evcsctl price explain"] = strings.TrimSpace(said.out)
-	said = run(t, vars, "", "price", "explain", fmt.Sprint(id), "-o", "table")
+	said = run(t, vars, "", "price", "explain", order.OrderNo, "-o", "table")
 	if said.code != 0 || !strings.Contains(said.out, "Sum "+c.amount) || !strings.Contains(said.out, "Billed "+c.amount+": agrees") {
 		t.Errorf("evcsctl price explain: %d %s\n%s", said.code, said.err, said.out)
 	}

@@ -166,6 +166,8 @@ func (p Plans) explain(ctx context.Context, a *evcs.Actor, in *struct{ Body api.
 	switch {
 	case (b.PlanID == nil) == (b.ChargerID == nil):
 		return nil, evcs.Invalid(evcs.FieldFault{Field: "planId", Message: "or chargerId is required, not both"})
+	case (b.Energy == nil) == (len(b.Samples) == 0):
+		return nil, evcs.Invalid(evcs.FieldFault{Field: "energy", Message: "or samples is required, not both"})
 	case b.PlanID != nil:
 		h, err = p.byPlan(ctx, a, evcs.PlanID(*b.PlanID))
 	default:

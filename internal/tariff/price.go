@@ -62,6 +62,7 @@ func (p *pricing) run() error {
 		p.curve.Stop = p.curve.Start
 	}
 	p.order()
+	p.bill.Lines = make([]Line, 0, p.expected())
 	p.start()
 	if err := p.energy(); err != nil {
 		p.bill = Bill{}
@@ -71,6 +72,13 @@ func (p *pricing) run() error {
 	p.parking()
 	p.bound()
 	return nil
+}
+
+// expected is about how many lines the bill will have.
+func (p *pricing) expected() int {
+	const few, longest = 4, 2 * day
+	minutes := min(int64(p.curve.Stop.Sub(p.curve.Start)/time.Minute), longest)
+	return few + int(minutes)*(len(p.snapshot.Segments)+1)/day
 }
 
 // add appends a line, counts it, and explains it.

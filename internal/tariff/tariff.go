@@ -115,7 +115,12 @@ type Days interface {
 
 // Store keeps plans, snapshots and special days.
 type Store interface {
+	Plans
 	Days
+}
+
+// Plans keeps plans and snapshots.
+type Plans interface {
 	// Plan finds a live plan; ErrNotFound.
 	Plan(ctx context.Context, scope evcs.Scope, id evcs.PlanID) (*Plan, error)
 	PlanByCode(ctx context.Context, scope evcs.Scope, code string) (*Plan, error)

@@ -235,3 +235,30 @@ func TestCoveringNamesTheSegmentAndTheNext(t *testing.T) {
 		}
 	}
 }
+
+// At midnight the next day's calendar begins, and a holiday's.
+func TestCoveringKnowsTheNextDay(t *testing.T) {
+	t.Parallel()
+	zone := time.FixedZone("", 8*3600)
+	own, weekend, holiday := span(0, 1440, 1), span(0, 1440, 2), span(0, 1440, 3)
+	prices := tariff.Snapshot{
+		Segments: []tariff.Segment{own}, Holidays: []tariff.Holiday{{Date: "2026-02-16", CountsAs: tariff.OnHoliday}},
+		Calendars: []tariff.Calendar{
+			{Days: []tariff.DayClass{tariff.Saturday, tariff.Sunday}, Segments: []tariff.Segment{weekend}},
+			{Days: []tariff.DayClass{tariff.OnHoliday}, Segments: []tariff.Segment{holiday}},
+		},
+	}
+	for _, c := range []struct {
+		date      string
+		now, next tariff.Segment
+	}{{"2026-02-12", own, own}, {"2026-02-13", own, weekend}, {"2026-02-14", weekend, weekend}, {"2026-02-15", weekend, holiday}, {"2026-02-16", holiday, own}} {
+		at, err := time.ParseInLocation(time.DateTime, c.date+" 23:59:00", zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, next, from, err := prices.Covering(at)
+		if err != nil || now.Segment != c.now || next.Segment != c.next || !from.Equal(at.Add(time.Minute)) {
+			t.Errorf("%s: %v, then %v at %v: %v", c.date, now, next, from, err)
+		}
+	}
+}
