@@ -20,6 +20,7 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/evcstest"
 	"github.com/evcs/evcs/internal/paygate"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/store/storetest"
 )
 
@@ -271,13 +272,13 @@ func (k *shopkeeper) now(p api.Payment) (api.PaymentDetail, api.Order) {
 }
 
 // becomes waits until payment and order are in a state.
-func (k *shopkeeper) becomes(p api.Payment, payment, order int) {
+func (k *shopkeeper) becomes(p api.Payment, paid, order int) {
 	k.s.t.Helper()
 	var got api.PaymentDetail
 	var o api.Order
-	evcstest.Eventually(k.s.t, fmt.Sprintf("%s %s: payment %d, order %d", p.PaymentMethod, p.TradeNo, payment, order), func() bool {
+	evcstest.Eventually(k.s.t, fmt.Sprintf("%s %s: payment %d, order %d", p.PaymentMethod, p.TradeNo, paid, order), func() bool {
 		got, o = k.now(p)
-		return got.Status == payment && o.Status == order
+		return got.Status == paid && o.Status == order
 	})
 }
 
@@ -354,7 +355,23 @@ func TestRealChannelsEndToEnd(t *testing.T) {
 			}
 		}
 		k.balanced()
+		day := api.DateOf(s.d.Clock.Now().In(payment.StatementZone()))
+		s.d.Clock.Advance(24 * time.Hour)
+		k.boss = s.d.SignIn("boss@E2E", evcstest.Password)
+		k.reconciles("alipay", day)
+		k.reconciles("wechat", day)
 	})
+}
+
+// reconciles has a day compared with what the gateway says of it: two payments
+// and four refunds of the channel are there on both sides.
+func (k *shopkeeper) reconciles(channel string, day api.Date) {
+	k.s.t.Helper()
+	var result api.ReconResult
+	k.boss.OK(k.s.t, http.MethodPost, "/api/reconciliation/execute", map[string]any{"reconciliationDate": day, "channel": channel, "force": 1}).Into(k.s.t, &result)
+	if result.Status != api.ReconSuccess || result.OpenDifferences != 0 || result.MatchedCount != 6 {
+		k.s.t.Errorf("%s: %+v", channel, result)
+	}
 }
 
 // What is not signed by the account's channel, or is not about what the account
