@@ -216,7 +216,8 @@ func (g gauges) Read(ctx context.Context, metric string, now time.Time) ([]alarm
 	case "service_down":
 		return g.services(ctx, now), nil
 	case "certificate_days_left":
-		return g.certificates(now), nil
+		paid, err := g.merchantCertificates(ctx, now)
+		return append(g.certificates(now), paid...), err
 	}
 	list, host := hostMetrics[metric]
 	if !host {
@@ -253,6 +254,31 @@ func (g gauges) services(ctx context.Context, now time.Time) []alarm.Reading {
 		list = append(list, r)
 	}
 	return list
+}
+
+// maxCertified bounds how many merchant accounts are looked at.
+const maxCertified = 1000
+
+// merchantCertificates are the certificates by which payment channels prove what
+// they send.
+func (g gauges) merchantCertificates(ctx context.Context, now time.Time) ([]alarm.Reading, error) {
+	accounts, err := g.d.db.Reader().Payments().MerchantsWithCertificates(ctx, maxCertified)
+	if err != nil {
+		return nil, err
+	}
+	var list []alarm.Reading
+	for i := range accounts {
+		m := &accounts[i]
+		until := m.CertificateExpires()
+		if until.IsZero() {
+			continue
+		}
+		list = append(list, alarm.Reading{
+			Target: alarm.Target{Type: "CERTIFICATE", ID: fmt.Sprintf("merchant %d", m.ID)}, Label: "payment", Value: alarm.DaysUntil(until, now),
+			Note: fmt.Sprintf("%s account %d %q of tenant %d: %s", m.Channel, m.ID, m.Name, m.Tenant, until.Format(time.RFC3339)),
+		})
+	}
+	return list, nil
 }
 
 func (g gauges) certificates(now time.Time) []alarm.Reading {

@@ -2,16 +2,26 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"log/slog"
+	"math/big"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
+	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/store/storetest"
 )
@@ -101,6 +111,53 @@ func TestCertificatesThatExpireAreTold(t *testing.T) {
 	told(8*days, alarm.Critical) // over
 	selfSigned(t, dir, "one", x.clock.at.Add(62*days))
 	told(time.Hour, "")
+}
+
+// So are the certificates by which a payment channel proves what it sends; a key
+// without an end is not.
+func TestMerchantCertificatesThatExpireAreTold(t *testing.T) {
+	t.Parallel()
+	const days, slow = 24 * time.Hour, 10 * time.Minute
+	x := installed(t, new(Daemon), new(parts))
+	sealer, err := auth.NewSealer([32]byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "platform"}, NotAfter: x.clock.at.Add(31 * days)}
+	raw, err := x509.CreateCertificate(rand.Reader, shape, shape, &theirs.PublicKey, theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
+	text := func(s string) *string { return &s }
+	m := payment.Merchant{Tenant: 1, Channel: "wechat", Mode: payment.Live, CallbackToken: "TOKEN", CreatedAt: x.clock.at, UpdatedAt: x.clock.at}
+	if _, err := m.Change(payment.MerchantChange{
+		Channel: "wechat", Name: text("main"), AppID: text("wx1"), MchID: text("1900000001"), MerchantSerialNo: text("5157"), APIV3Key: text(strings.Repeat("k", 32)),
+		PrivateKey:   text(base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PrivateKey(own))),
+		PlatformKeys: &[]payment.PlatformKey{{Serial: "CERT01", PublicKey: string(certificate)}},
+	}, sealer, x.clock.at); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.db.Transact(t.Context(), func(tx *store.Tx) error { return tx.Payments().InsertMerchant(t.Context(), evcs.Only(1), &m) }); err != nil {
+		t.Fatal(err)
+	}
+	target := alarm.Target{Type: "CERTIFICATE", ID: "merchant 1"}
+	for _, step := range []struct {
+		pass time.Duration
+		want alarm.Severity
+	}{{0, alarm.Low}, {days + slow, alarm.Medium}, {23 * days, alarm.Critical}} {
+		if got := x.after(step.pass, alarm.CertificateExpiring, target); got != step.want {
+			t.Errorf("after %s: %q, want %q", step.pass, got, step.want)
+		}
+	}
 }
 
 // A service that is DOWN for a minute is CRITICAL, and ends when it was not for

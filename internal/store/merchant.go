@@ -71,6 +71,12 @@ func (d PaymentDesk) Merchants(ctx context.Context, scope evcs.Scope, channel st
 	return d.merchants(ctx, "list merchants", `channel = ? AND `+moneyWithin(scope)+` ORDER BY id`, channel, scope.Tenant)
 }
 
+// MerchantsWithCertificates are up to n accounts whose channel's keys hold a
+// certificate, of every tenant: somebody must see to it in time.
+func (d PaymentDesk) MerchantsWithCertificates(ctx context.Context, n int) ([]payment.Merchant, error) {
+	return d.merchants(ctx, "read merchants with certificates", `tenant_id > 0 AND secrets LIKE '%"expireAt"%' ORDER BY id LIMIT ?`, n)
+}
+
 var merchantListing = listing[payment.Merchant]{
 	what: "list merchants", columns: merchantColumns, from: "merchants", id: "id", scan: scanMerchant,
 	sorts: map[string]sortColumn{"merchantId": {expr: "id"}, "createTime": {expr: "created_at"}, "name": {expr: "name", text: true}},
