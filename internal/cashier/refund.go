@@ -53,19 +53,9 @@ func (t *Till) promise(ctx context.Context, a *evcs.Actor, q RefundRequest) (r p
 		if err := tenant.Reach(a, p.Tenant, true); err != nil {
 			return err
 		}
-		scope := evcs.Only(p.Tenant)
-		if q.Key != "" {
-			seen, err := tx.Payments().RefundOf(ctx, scope, q.Key)
-			if err != nil {
-				return err
-			}
-			if seen != "" {
-				r, err = tx.Payments().Refund(ctx, scope, seen)
-				if err == nil && (r.Payment != p.ID || q.Amount != 0 && r.Amount != q.Amount) {
-					err = ErrKeyReused
-				}
-				return err
-			}
+		var again bool
+		if r, again, err = promised(ctx, tx, &p, q); err != nil || again {
+			return err
 		}
 		now := t.now()
 		amount := q.Amount
@@ -93,6 +83,23 @@ func (t *Till) promise(ctx context.Context, a *evcs.Actor, q RefundRequest) (r p
 		})
 	})
 	return r, p, err
+}
+
+// promised is the refund that the request's key has made, if it has.
+func promised(ctx context.Context, tx Tx, p *payment.Payment, q RefundRequest) (r payment.Refund, again bool, err error) {
+	if q.Key == "" {
+		return r, false, nil
+	}
+	scope := evcs.Only(p.Tenant)
+	seen, err := tx.Payments().RefundOf(ctx, scope, q.Key)
+	if err != nil || seen == "" {
+		return r, false, err
+	}
+	r, err = tx.Payments().Refund(ctx, scope, seen)
+	if err == nil && (r.Payment != p.ID || q.Amount != 0 && r.Amount != q.Amount) {
+		err = ErrKeyReused
+	}
+	return r, true, err
 }
 
 func refundDetails(r *payment.Refund) map[string]any {
