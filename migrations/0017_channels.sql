@@ -26,4 +26,5 @@ ALTER TABLE refunds ADD COLUMN decided_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE refunds ADD COLUMN decision_note TEXT NOT NULL DEFAULT '';
 CREATE INDEX refunds_waiting ON refunds (tenant_id, id) WHERE approval = 'PENDING';
 
-CREATE INDEX callbacks_received ON callbacks (merchant_id, received_at);
+-- What does not verify is bounded by account and hour, and let go after a month.
+CREATE INDEX callbacks_forged ON callbacks (merchant_id, received_at) WHERE outcome = 'FORGED';

@@ -345,6 +345,14 @@ func TestProbesAndFloods(t *testing.T) {
 		if n := s.unverified(m); n != 1 {
 			t.Errorf("%d forged messages are kept of the last hour", n)
 		}
+		gone := int64(0)
+		s.within(func(ctx context.Context, tx *store.Tx) (err error) {
+			gone, err = store.PruneForged(tx, ctx, evcs.Millis(s.clock.Now().Add(-time.Hour)), 1000)
+			return err
+		})
+		if gone != 200 || s.unverified(m) != 1 {
+			t.Errorf("%d forged messages were let go", gone)
+		}
 	})
 }
 

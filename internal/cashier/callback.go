@@ -139,6 +139,8 @@ const (
 	// account within unverifiedSpan; more are refused and counted, not kept.
 	maxUnverified  = 200
 	unverifiedSpan = time.Hour
+	// keptUnverified is how much of such a body is kept: a real one is shorter.
+	keptUnverified = 16 << 10
 )
 
 // probed refuses what the channel signed wrongly on purpose.
@@ -198,6 +200,7 @@ func safeHeader(h http.Header) http.Header {
 func (t *Till) quarantine(ctx context.Context, m payment.Merchant, n payment.Notice, cause error) (payment.Verdict, error) {
 	sum := sha256.Sum256(n.Body)
 	c := callbackOf(m, n, "unverified:"+hex.EncodeToString(sum[:]))
+	c.Body = c.Body[:min(len(c.Body), keptUnverified)]
 	c.Outcome = payment.VerdictForged.String()
 	err := t.cfg.Transact(ctx, func(tx Tx) error {
 		c := c

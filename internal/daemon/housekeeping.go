@@ -14,6 +14,8 @@ const (
 	pruneBatch = 1000
 	// keepReplies is how long the answer to a device's request is repeated (§16.1).
 	keepReplies = 72 * time.Hour
+	// keepForged is how long payment callbacks that did not verify are kept.
+	keepForged = 30 * 24 * time.Hour
 )
 
 // housekeeping are the jobs that keep the store from growing for ever.
@@ -34,6 +36,7 @@ func (d *Daemon) housekeeping() []jobs.Job {
 		{Name: "prune events", Every: 10 * time.Minute, Full: pruneBatch, Run: prune(d.opt.Config.Events.Retention, (*store.Tx).PruneEvents)},
 		{Name: "prune request figures", Every: time.Hour, Full: pruneBatch, Run: prune(httpapi.PerformanceKept, (*store.Tx).PruneMinutes)},
 		{Name: "prune device replies", Every: time.Hour, Full: pruneBatch, Run: prune(keepReplies, (*store.Tx).PruneReplies)},
+		{Name: "prune forged callbacks", Every: time.Hour, Full: pruneBatch, Run: prune(keepForged, store.PruneForged)},
 		{Name: "prune idempotency keys", Every: 10 * time.Minute, Full: pruneBatch, Run: func(ctx context.Context) (int, error) {
 			n, err := d.db.Idempotency(d.opt.Clock, d.node()).Prune(ctx, pruneBatch)
 			return int(n), err

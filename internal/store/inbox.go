@@ -40,6 +40,13 @@ func (d PaymentInbox) Unverified(ctx context.Context, scope evcs.Scope, m paymen
 	return n, err
 }
 
+// PruneForged deletes up to n callbacks that did not verify and came before a
+// moment.
+func PruneForged(tx *Tx, ctx context.Context, before int64, n int) (int64, error) { //nolint:revive // as Tx's own methods, for the table of jobs
+	return tx.q.exec(ctx, "prune forged callbacks",
+		`DELETE FROM callbacks WHERE id IN (SELECT id FROM callbacks WHERE outcome = 'FORGED' AND received_at < ? AND tenant_id > 0 LIMIT ?)`, before, n)
+}
+
 // PaymentWork implements payment.Work.
 type PaymentWork struct{ q querier }
 
