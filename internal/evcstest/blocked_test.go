@@ -35,6 +35,7 @@ type branch struct {
 	d        *evcstest.Daemon // where it is seen from
 	platform evcstest.Caller
 	parent   int64
+	own      int64
 	boss     evcstest.Caller
 	refresh  string
 	key      string
@@ -64,7 +65,7 @@ func growBranch(t *testing.T, d *evcstest.Daemon) *branch {
 		return made
 	}
 	b.parent = tenant(b.platform, "UP").TenantID
-	tenant(d.SignIn("boss@UP", evcstest.Password), "DOWN")
+	b.own = tenant(d.SignIn("boss@UP", evcstest.Password), "DOWN").TenantID
 	b.enter()
 	y := build(t, d, b.boss, "IDLE-1")
 	b.secrets["IDLE-1"] = y.secret
@@ -385,7 +386,7 @@ func (b *branch) delivered() {
 			Energy json.Number
 		}
 	}
-	b.platform.OK(b.t, http.MethodGet, "/api/order?tenantScope=SELF_AND_DESCENDANTS&sort=orderId", nil).Into(b.t, &page)
+	b.platform.OK(b.t, http.MethodGet, evcstest.Path("/api/order?tenantId=%d&sort=orderId", b.own), nil).Into(b.t, &page)
 	if len(page.Records) != 2 || page.Records[0].Status == 0 || page.Records[0].Energy != "1.0000" || page.Records[1].Status == 0 || page.Records[1].Energy != "2.0000" {
 		b.t.Errorf("orders %+v, want both ended", page.Records)
 	}
