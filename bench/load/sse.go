@@ -74,7 +74,7 @@ func (o *options) streams(ctx context.Context, clock evcs.Clock, a target, b *pl
 		if err != nil {
 			return err
 		}
-		bare := &fanout{name: "bare stream", url: a.url + "/", pid: a.pid, cause: poster(a.url+"/emit", *sample.Load())}
+		bare := &fanout{name: "bare stream", url: a.url + "/", pid: a.pid, cause: poster(a.url+"/emit", *sample.Load()), sample: sample}
 		theirs, err := o.deliver(ctx, bare)
 		if err != nil {
 			return err
@@ -165,7 +165,7 @@ func (o *options) deliver(ctx context.Context, f *fanout) (delivered, error) {
 		}
 		all.Go(func() {
 			defer body.Close() // read to its end, or given up
-			if err := f.read(body, &f.shards[i%shards]); err != nil && ctx.Err() == nil {
+			if err := f.read(body, &f.shards[i%shards]); ctx.Err() == nil {
 				f.mu.Lock()
 				f.why = err
 				f.mu.Unlock()
@@ -231,8 +231,8 @@ func (f *fanout) open(ctx context.Context, client *http.Client) (io.ReadCloser, 
 	return answer.Body, nil
 }
 
-// read counts the events of one stream, which come in the order in which they
-// were caused. An event may overtake the answer of its cause: no delay.
+// read counts the events of one stream until it ends, which is why it returns.
+// They come in the order in which they were caused. An event may overtake the answer of its cause: no delay.
 func (f *fanout) read(body io.Reader, hist *shard) error {
 	in := bufio.NewReaderSize(body, 4096)
 	n := 0

@@ -33,19 +33,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	tick := time.NewTicker(round)
 	defer tick.Stop()
 	defer e.Drain()
-	flushed := e.Clock.Now()
-	var soon <-chan time.Time
+	flushed, asked := e.Clock.Now(), false
+	soon := time.NewTimer(round)
+	defer soon.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return errors.Join(e.flush(context.WithoutCancel(ctx)), e.evidence(context.WithoutCancel(ctx)))
 		case <-e.nudged:
-			if soon == nil {
-				soon = time.After(together)
+			if !asked {
+				asked = true
+				soon.Reset(together)
 			}
 			continue
-		case <-soon:
-			soon = nil
+		case <-soon.C:
+			asked = false
 			if err := errors.Join(e.look(ctx), e.evict(ctx)); err != nil && ctx.Err() == nil {
 				e.Log.WarnContext(ctx, "chargers of blocked tenants not disconnected", slog.Any("error", err))
 			}

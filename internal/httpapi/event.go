@@ -27,6 +27,7 @@ type Events struct {
 
 	tickets *tickets
 	streams *streamCount
+	worded  *wordedEvents
 	tree    Tree
 }
 
@@ -53,6 +54,7 @@ type streamEvents struct {
 
 func (e Events) register(s *Server) {
 	e.tickets, e.streams, e.tree = newTickets(e.Clock), newStreamCount(s.cfg.Limits.StreamsPerTenant), s.cfg.Tree
+	e.worded = &wordedEvents{texts: make(map[evcs.EventID][]byte)}
 	if e.Guard == nil {
 		e.Guard = s.cfg.Guard
 	}

@@ -185,7 +185,7 @@ func TestEverythingIsDescribed(t *testing.T) {
 		schema, _ := schemas[name].(node)
 		for field, f := range child(schema, "properties") {
 			fields++
-			if refOf(f) == "" && textOf(f.(node), "description") == "" { //nolint:forcetypeassert,errcheck // a schema
+			if refOf(f) == "" && textOf(f.(node), "description") == "" { //nolint:forcetypeassert // a schema
 				t.Errorf("the field %s of %s is not described", field, name)
 			}
 		}

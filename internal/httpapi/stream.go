@@ -145,7 +145,7 @@ func (r *reading) run(ctx context.Context, from evcs.EventID, resume bool) error
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no")
 	r.reply.WriteHeader(http.StatusOK)
-	if err := r.write("retry: 3000\n\n"); err != nil {
+	if err := r.write([]byte("retry: 3000\n\n")); err != nil {
 		return nil // the reader is gone
 	}
 	r.last = newest
@@ -241,7 +241,7 @@ func (r *reading) live(ctx context.Context, sub *event.Subscription) error {
 				return errStreamOver
 			}
 		case <-beat.C:
-			if err := r.write(":\n\n"); err != nil {
+			if err := r.write([]byte(":\n\n")); err != nil {
 				return err
 			}
 		}
@@ -275,11 +275,11 @@ func (r *reading) covers(ctx context.Context, t evcs.TenantID) bool {
 }
 
 func (r *reading) send(e evcs.Event) error {
-	text, err := json.Marshal(eventJSON(e))
+	text, err := r.events.worded.text(e)
 	if err != nil {
-		return fmt.Errorf("write event: %w", err)
+		return err
 	}
-	if err := r.write(fmt.Sprintf("id: %d\nevent: %s\ndata: %s\n\n", e.ID, e.Type, text)); err != nil {
+	if err := r.write(text); err != nil {
 		return err
 	}
 	r.last = e.ID
@@ -291,15 +291,15 @@ func (r *reading) gap(oldest evcs.EventID) error {
 	if err != nil {
 		return fmt.Errorf("write reset: %w", err)
 	}
-	return r.write(fmt.Sprintf("event: %s\ndata: %s\n\n", api.EventReset, text))
+	return r.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", api.EventReset, text))
 }
 
 // write sends a piece at once; a reader that does not read is let go.
-func (r *reading) write(text string) error {
+func (r *reading) write(text []byte) error {
 	out := http.NewResponseController(r.reply.ResponseWriter)
 	// A refused deadline only means that the connection has none (in tests).
 	_ = out.SetWriteDeadline(evcs.Monotonic().Add(streamPatience))
-	if _, err := r.reply.Write([]byte(text)); err != nil {
+	if _, err := r.reply.Write(text); err != nil {
 		return errStreamOver
 	}
 	if err := out.Flush(); err != nil {
