@@ -367,3 +367,17 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkVerify(b *testing.B) {
+	c := alipay.New(alipay.Config{Guard: guardOf()})
+	m := payment.Merchant{
+		ID: 1, Mode: payment.SandboxMode, Config: `{"appId":"2021000122671234","sellerId":"2088101117955611"}`,
+		Secrets: []byte(`{"privateKey":"` + privateText(b, platform()) + `","platformKeys":[{"publicKey":"` + publicText(b, &platform().PublicKey) + `"}]}`),
+	}
+	n := payment.Notice{Body: []byte(signedForm(b, platform(), golden, nil).Encode())}
+	for b.Loop() {
+		if _, err := c.Verify(b.Context(), m, n); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -363,3 +363,14 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkVerify(b *testing.B) {
+	m := goldenMerchant(b)
+	c := channelTo(b, "", "", func() time.Time { return moment }, io.Discard)
+	n := goldenNotice(b, "TRANSACTION.SUCCESS", golden)
+	for b.Loop() {
+		if _, err := c.Verify(b.Context(), m, n); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
