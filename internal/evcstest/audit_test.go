@@ -168,7 +168,7 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 		}
 		return len(missing) == 0
 	})
-	for _, action := range []string{"UPDATE_TENANT", "UPDATE_QUOTA", "UPDATE_STATUS", "UPDATE_USER", "UPDATE_ROLE", "UPDATE_API_KEY", "UPDATE_STATION", "UPDATE_CHARGER", "UPDATE_WEBHOOK", "UPDATE_ALERT_RULE", "UPDATE_NOTIFICATION_CHANNEL", "UPDATE_MERCHANT", "MOVE_TENANT"} {
+	for _, action := range []string{"UPDATE_TENANT", "UPDATE_QUOTA", "UPDATE_STATUS", "UPDATE_USER", "UPDATE_ROLE", "UPDATE_API_KEY", "UPDATE_STATION", "UPDATE_CHARGER", "UPDATE_BILLING_PLAN", "UPDATE_WEBHOOK", "UPDATE_ALERT_RULE", "UPDATE_NOTIFICATION_CHANNEL", "UPDATE_MERCHANT", "MOVE_TENANT"} {
 		if changes[action] == 0 {
 			t.Errorf("%s says nothing of before and after; those that do: %v", action, slices.Sorted(maps.Keys(changes)))
 		}

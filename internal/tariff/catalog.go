@@ -188,7 +188,42 @@ func (c Catalog) change(ctx context.Context, tx Tx, a *evcs.Actor, p *Plan, chan
 	if err := tx.Tariffs().UpdatePlan(ctx, evcs.Only(p.Tenant), p); err != nil {
 		return nil, err
 	}
-	return p, c.audit(ctx, tx, a, p, "UPDATE_BILLING_PLAN", map[string]any{"revision": p.Revision})
+	return p, c.audit(ctx, tx, a, p, "UPDATE_BILLING_PLAN", p.changes(&old))
+}
+
+// changes is what became of the plan, before and after, under the contract's
+// names. The prices of both revisions are in their snapshots, for ever.
+func (p *Plan) changes(old *Plan) map[string]any {
+	d := map[string]any{"revision": p.Revision}
+	tenant.Differ(d, "revision", old.Revision, p.Revision)
+	tenant.Differ(d, "tariffSnapshotId", int64(old.Snapshot), int64(p.Snapshot))
+	tenant.Differ(d, "name", old.Name, p.Name)
+	tenant.Differ(d, "code", old.Code, p.Code)
+	tenant.Differ(d, "enabled", old.Enabled, p.Enabled)
+	tenant.Differ(d, "isDefault", old.Default, p.Default)
+	tenant.Differ(d, "priority", old.Priority, p.Priority)
+	tenant.Differ(d, "effectiveStartDate", old.StartDate, p.StartDate)
+	tenant.Differ(d, "effectiveEndDate", old.EndDate, p.EndDate)
+	tenant.Differ(d, "startFee", shown(old.Fees.Start), shown(p.Fees.Start))
+	tenant.Differ(d, "minAmount", shown(old.Fees.Min), shown(p.Fees.Min))
+	tenant.Differ(d, "maxAmount", shown(old.Fees.Max), shown(p.Fees.Max))
+	tenant.Differ(d, "idleFreeMinutes", old.Fees.IdleFreeMinutes, p.Fees.IdleFreeMinutes)
+	tenant.Differ(d, "idleMinutePrice", shown(old.Fees.IdleMinutePrice), shown(p.Fees.IdleMinutePrice))
+	tenant.Differ(d, "idleMaxAmount", shown(old.Fees.IdleMax), shown(p.Fees.IdleMax))
+	tenant.Differ(d, "parkingFreeMinutes", old.Fees.ParkingFreeMinutes, p.Fees.ParkingFreeMinutes)
+	tenant.Differ(d, "parkingHourPrice", shown(old.Fees.ParkingHourPrice), shown(p.Fees.ParkingHourPrice))
+	return d
+}
+
+// shown is an optional figure; "" when there is none.
+func shown[T interface {
+	comparable
+	String() string
+}](v *T) string {
+	if v == nil {
+		return ""
+	}
+	return (*v).String()
 }
 
 // costs reports whether the plan prices as another one does.
