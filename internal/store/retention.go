@@ -107,8 +107,9 @@ func (r Retention) Thinned(ctx context.Context) (int64, error) {
 }
 
 // Curves thins the curves that are over among the next n sessions behind after
-// to the first reading, the last one and the last of every quarter of an hour
-// between: enough to follow a bill by, for ever. It returns the session
+// to the first and the last reading of every quarter of an hour, the grid of
+// tariffs: enough to price the energy again, to the fen, for ever. It returns
+// the session
 // reached; 0 when the pass is over. whole says that the pass has left none out
 // so far, and is returned for the next call.
 func (r Retention) Curves(ctx context.Context, newest, after int64, whole bool, n int) (next int64, stillWhole bool, err error) {
@@ -143,7 +144,7 @@ func (r Retention) Curves(ctx context.Context, newest, after int64, whole bool, 
 		for _, c := range due {
 			if _, err := tx.q.exec(ctx, "thin curve", `DELETE FROM samples WHERE session_id = ? AND tenant_id = ?
 				AND at NOT IN (SELECT MAX(k.at) FROM samples k WHERE k.session_id = ? GROUP BY k.at / 900000)
-				AND at <> (SELECT MIN(k.at) FROM samples k WHERE k.session_id = ?)`, c.id, c.tenant, c.id, c.id); err != nil {
+				AND at NOT IN (SELECT MIN(k.at) FROM samples k WHERE k.session_id = ? GROUP BY k.at / 900000)`, c.id, c.tenant, c.id, c.id); err != nil {
 				return err
 			}
 		}

@@ -136,8 +136,8 @@ func TestOldCurvesAreThinned(t *testing.T) {
 			for minute := 1; minute <= 40; minute++ {
 				every += fmt.Sprint(minute, " ")
 			}
-			// The first, the last before each quarter of an hour, the last.
-			want := map[int]string{1: "1 14 29 40 ", 2: every, 3: "1 14 29 40 ", 4: every, 5: every}
+			// The first and the last of each quarter of an hour.
+			want := map[int]string{1: "1 14 15 29 30 40 ", 2: every, 3: "1 14 15 29 30 40 ", 4: every, 5: every}
 			if diff := cmp.Diff(want, kept); diff != "" {
 				t.Errorf("kept (-want +got):\n%s", diff)
 			}
