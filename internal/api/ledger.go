@@ -111,7 +111,9 @@ type LedgerChecked struct {
 
 // LedgerVerified is the outcome of a check of journals.
 type LedgerVerified struct {
-	Valid   bool            `json:"valid" doc:"No tenant has a problem"`
+	Valid   bool            `json:"valid" doc:"No tenant has a problem, and the seal that was asked for is there"`
+	Seal    *string         `json:"seal" doc:"The hash that was asked for"`
+	SealDay *Date           `json:"sealDay" doc:"The day that it seals; null when no seal has it"`
 	Tenants []LedgerChecked `json:"tenants"`
 }
 

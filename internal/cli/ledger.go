@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -140,12 +141,15 @@ var (
 	errLedgerIncomplete = errors.New("not everything is booked as it happened")
 )
 
+// patience is how much longer than others a check of the whole journal may take.
+const patience = 10 * time.Minute
+
 func newLedgerVerify(e *env) *cobra.Command {
 	return newLedgerFinding(e, "verify", "Read the journal again and compare it with its seals; exit code 1 when something was altered", errLedgerBroken,
 		func(ctx context.Context, c *client.Client, q client.Query) (api.LedgerVerified, bool, error) {
 			found, err := c.Ledger.Verify(ctx, q)
 			return found, found.Valid, err
-		})
+		}, filter{"seal", "seal", "a hash that was kept outside: it must be that of a seal"})
 }
 
 func newLedgerCheck(e *env) *cobra.Command {
@@ -157,12 +161,17 @@ func newLedgerCheck(e *env) *cobra.Command {
 }
 
 // newLedgerFinding is a verb that checks some days and fails for what it finds.
-func newLedgerFinding[T any](e *env, use, short string, finding error, check func(context.Context, *client.Client, client.Query) (T, bool, error)) *cobra.Command {
-	var from, to string
+func newLedgerFinding[T any](e *env, use, short string, finding error, check func(context.Context, *client.Client, client.Query) (T, bool, error), filters ...filter) *cobra.Command {
+	filters = append([]filter{{"from", "startDate", "first day"}, {"to", "endDate", "last day"}}, filters...)
+	values := make([]string, len(filters))
 	c := verb(use, short, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		q := client.Query{}
+		for i, f := range filters {
+			q = q.With(f.param, values[i])
+		}
 		good := false
-		err := act(ctx, e, 0, func(ctx context.Context, c *client.Client) (T, error) {
-			found, ok, err := check(ctx, c, client.Query{}.With("startDate", from).With("endDate", to))
+		err := act(ctx, e, patience, func(ctx context.Context, c *client.Client) (T, error) {
+			found, ok, err := check(ctx, c, q)
 			good = ok
 			return found, err
 		})
@@ -171,8 +180,9 @@ func newLedgerFinding[T any](e *env, use, short string, finding error, check fun
 		}
 		return err
 	})
-	c.Flags().StringVar(&from, "from", "", "first day")
-	c.Flags().StringVar(&to, "to", "", "last day")
+	for i, f := range filters {
+		c.Flags().StringVar(&values[i], f.flag, "", f.usage)
+	}
 	return c
 }
 

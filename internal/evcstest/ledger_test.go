@@ -47,6 +47,16 @@ func TestTheJournal(t *testing.T) {
 		if !checked.Valid || checked.Seals != 1 || checked.Entries < 5 || checked.Open != 0 || checked.Hash == nil {
 			t.Errorf("%+v", checked)
 		}
+		var kept api.LedgerVerified
+		boss.OK(t, http.MethodGet, "/api/ledger/verify?seal="+*checked.Hash, nil).Into(t, &kept)
+		if !kept.Valid || kept.SealDay == nil || *kept.SealDay != *checked.LastDay {
+			t.Errorf("the hash that was kept: %+v", kept)
+		}
+		boss.OK(t, http.MethodGet, "/api/ledger/verify?seal="+strings.Repeat("0", 64), nil).Into(t, &kept)
+		if kept.Valid || kept.SealDay != nil {
+			t.Errorf("a hash that nothing has: %+v", kept)
+		}
+		refused(t, boss.Call(t, http.MethodGet, "/api/ledger/verify?seal=x", nil), 0, evcs.CodeValidationFailed, nil)
 		if alerts := alertsOf(t, boss); alerts != "" {
 			t.Errorf("nobody touched it: %s", alerts)
 		}

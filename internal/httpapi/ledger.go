@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/evcs/evcs/internal/api"
@@ -76,6 +77,10 @@ type (
 		Kind    []string          `query:"kind" maxItems:"14" enum:"BILLED,REBILLED,DISCOUNTED,WAIVED,CAPTURED,REFUND_BEGUN,REFUND_FAILED,REFUNDED,FEES,WRITTEN_OFF,PAID_OUT,SHARED,SHARE_PAID,REVERSED"`
 		OrderID Opt[evcs.OrderID] `query:"orderId" minimum:"1"`
 	}
+	verifyInput struct {
+		daysInput
+		Seal string `query:"seal" maxLength:"64" pattern:"^[0-9a-f]{64}$" doc:"A hash that was kept outside: it must be that of a seal"`
+	}
 	daysInput struct {
 		Target
 		StartDate Opt[api.Date] `query:"startDate"`
@@ -111,7 +116,7 @@ func (p Ledger) register(s *Server) {
 	registerList(s, list, p.journal)
 	verify := op("verifyLedger", "/verify", "Read the journal again and compare it with its seals",
 		"Every day that has ended is sealed, from 01:00 (Asia/Shanghai) on, by a hash over its entries and the seal before. Any entry that was changed, removed or slipped in since is "+
-			"named, and any seal that was forged. Without days the whole journal is read; ten times a minute at most.")
+			"named, and any seal that was forged. Who owns the database could forge them all: a hash that was kept outside (seal) tells. Without days the whole journal is read; ten times a minute at most.")
 	verify.Pace = paceExport
 	register(s, verify, p.verify)
 	complete := op("ledgerCompleteness", "/completeness", "Compare the journal with the orders, payments and refunds that it books",
@@ -269,7 +274,7 @@ func entryJSON(e ledger.Entry) api.LedgerEntry {
 	}
 }
 
-func (p Ledger) verify(ctx context.Context, a *evcs.Actor, in *daysInput) (*api.LedgerVerified, error) {
+func (p Ledger) verify(ctx context.Context, a *evcs.Actor, in *verifyInput) (*api.LedgerVerified, error) {
 	scope, err := in.Scope(ctx, a)
 	if err != nil {
 		return nil, err
@@ -282,7 +287,16 @@ func (p Ledger) verify(ctx context.Context, a *evcs.Actor, in *daysInput) (*api.
 	for i := range found {
 		out.Valid = out.Valid && found[i].Sound()
 	}
-	return out, nil
+	if in.Seal == "" {
+		return out, nil
+	}
+	seals, err := p.Journal.Seals(ctx, scope, "", "")
+	out.Seal = &in.Seal
+	if i := slices.IndexFunc(seals, func(s ledger.Seal) bool { return s.Hash == in.Seal }); i >= 0 {
+		out.SealDay = dateOrNil(seals[i].Day)
+	}
+	out.Valid = out.Valid && out.SealDay != nil
+	return out, err
 }
 
 func checkedJSON(c ledger.Checked) api.LedgerChecked {
