@@ -267,7 +267,7 @@ func (c Accounts) Verify(ctx context.Context, owner evcs.TenantID, id payment.Me
 
 // usable are the checks of what an account needs around it.
 func (c Accounts) usable(ctx context.Context, m *payment.Merchant) (checks []payment.Check, err error) {
-	address := payment.Check{Name: "CALLBACK_ADDRESS", OK: true, Message: evcs.Detail{ZH: "渠道可回调公网地址", EN: "the channel has an https address to notify"}}
+	address := payment.Check{Name: "CALLBACK_ADDRESS", OK: true, Message: evcs.Detail{ZH: "渠道有可回调的地址", EN: "the channel has an address to notify"}}
 	switch url := c.CallbackURL(m); {
 	case url == "":
 		address.OK, address.Message = false, evcs.Detail{

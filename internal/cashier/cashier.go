@@ -110,9 +110,9 @@ type Config struct {
 
 // Till does the cashier's work. It is safe for concurrent use.
 type Till struct {
-	cfg    Config
-	probes probes
-	freed  atomic.Bool // what an earlier life of this node claimed
+	cfg     Config
+	probes  probes
+	freedAt atomic.Int64 // when claims of nodes that are gone were looked for; 0: never
 }
 
 // New makes a till.

@@ -21,6 +21,8 @@ const (
 	// else: two nodes that ask about the same payment ask with the same number,
 	// and what they hear is applied once.
 	silence = 30 * time.Second
+	// freeEvery is how often it is looked for nodes that are gone.
+	freeEvery = 10 * time.Second
 	// callLimit bounds one question to a channel.
 	callLimit = 20 * time.Second
 	// lanesAtOnce bounds how many accounts are worked on at once.
@@ -87,8 +89,9 @@ func (t *Till) Due(ctx context.Context, n int) (int, error) {
 
 // claim takes what is due, after freeing what nodes hold that are gone.
 func (t *Till) claim(ctx context.Context, c payment.Claim) (payments []payment.Payment, refunds []payment.Refund, err error) {
+	look := c.Node != "" && c.Now.Sub(evcs.FromMillis(t.freedAt.Load())) >= freeEvery
 	err = t.cfg.Transact(ctx, func(tx Tx) error {
-		if c.Node != "" {
+		if look {
 			if err := t.free(ctx, tx, c); err != nil {
 				return err
 			}
@@ -99,15 +102,15 @@ func (t *Till) claim(ctx context.Context, c payment.Claim) (payments []payment.P
 		refunds, err = tx.Payments().ClaimRefunds(ctx, c)
 		return err
 	})
-	if err == nil {
-		t.freed.Store(true)
+	if err == nil && look {
+		t.freedAt.Store(evcs.Millis(c.Now))
 	}
 	return payments, refunds, err
 }
 
 func (t *Till) free(ctx context.Context, tx Tx, c payment.Claim) error {
 	n, err := tx.Payments().Free(ctx, c, c.Now.Add(-silence))
-	if err == nil && !t.freed.Load() {
+	if err == nil && t.freedAt.Load() == 0 { // the first look of this life
 		var own int64
 		own, err = tx.Payments().FreeOwn(ctx, c)
 		n += own

@@ -12,6 +12,10 @@ import (
 )
 
 func newMerchantGroup(e *env) *cobra.Command {
+	show := newShow(e, "<merchant-id>", "Show a merchant account: fingerprints, never secrets", func(c *client.Client) func(context.Context, int64) (api.Merchant, error) {
+		return c.Merchants.Get
+	})
+	show.Aliases = []string{"get"}
 	return group(
 		"merchant", "Accounts at Alipay and WeChat Pay",
 		newList(e, listSpec[api.Merchant]{
@@ -32,9 +36,7 @@ func newMerchantGroup(e *env) *cobra.Command {
 				return c.Merchants.List
 			},
 		}),
-		newShow(e, "<merchant-id>", "Show a merchant account: fingerprints, never secrets", func(c *client.Client) func(context.Context, int64) (api.Merchant, error) {
-			return c.Merchants.Get
-		}),
+		show,
 		newMerchantCreate(e), newMerchantUpdate(e), newMerchantRotate(e), newMerchantVerify(e),
 		newDelete(e, "<merchant-id>", "Delete a merchant account and its keys; refused while payments are not final", func(c *client.Client) func(context.Context, int64) error {
 			return c.Merchants.Delete
@@ -223,10 +225,12 @@ func newMerchantVerify(e *env) *cobra.Command {
 				return err
 			}
 			var seen api.MerchantTrial
-			err = act(ctx, e, 0, func(ctx context.Context, c *client.Client) (api.MerchantTrial, error) {
+			err = readRun(ctx, e, readSpec[api.MerchantCheck]{columns: []column{
+				{"name", "CHECK", "检查", nil}, {"ok", "OK", "通过", yesNo}, {"message", "RESULT", "结果", nil},
+			}}, func(ctx context.Context, c *client.Client) ([]api.MerchantCheck, error) {
 				found, err := c.Merchants.Verify(ctx, target)
 				seen = found
-				return found, err
+				return found.Checks, err
 			})
 			if err == nil && !seen.OK {
 				return &exitError{exitConflict, errNotUsable}

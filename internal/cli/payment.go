@@ -45,8 +45,8 @@ func newPaymentGroup(e *env) *cobra.Command {
 
 // paymentOptions is what is collected and how.
 type paymentOptions struct {
-	method, amount, key string
-	expire              int
+	method, amount, key, openID string
+	expire                      int
 }
 
 func newPaymentCreate(e *env) *cobra.Command {
@@ -64,6 +64,7 @@ func newPaymentCreate(e *env) *cobra.Command {
 	c.Flags().StringVar(&opts.method, "method", "", "ALIPAY_APP, ALIPAY_QR, WECHAT_JSAPI, WECHAT_NATIVE or SANDBOX (required)")
 	c.Flags().StringVar(&opts.amount, "amount", "", "yuan; what is payable by default, anything else is refused")
 	c.Flags().StringVar(&opts.key, "key", "", "idempotency key; repeating it resumes the same payment")
+	c.Flags().StringVar(&opts.openID, "open-id", "", "the payer at WeChat; WECHAT_JSAPI needs it")
 	c.Flags().IntVar(&opts.expire, "expire-minutes", 0, "minutes until it expires")
 	return c
 }
@@ -84,6 +85,9 @@ func paymentCreate(ctx context.Context, e *env, order int64, opts paymentOptions
 		body := api.CreatePayment{OrderID: order, Amount: *amount, PaymentMethod: opts.method, IdempotentKey: text(opts.key)}
 		if opts.expire != 0 {
 			body.ExpireMinutes = &opts.expire
+		}
+		if opts.openID != "" {
+			body.WechatOptions = &api.WechatOptions{OpenID: &opts.openID}
 		}
 		return c.Payments.Create(ctx, body)
 	})
