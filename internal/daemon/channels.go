@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/evcs/evcs/internal/alipay"
 	"github.com/evcs/evcs/internal/config"
@@ -13,8 +16,9 @@ import (
 
 // realChannels are the channels whose money is real, unless the settings lead
 // to a gateway on this machine.
-func (d *Daemon) realChannels() (map[string]payment.Channel, error) {
+func (d *Daemon) realChannels(p *parts) (map[string]payment.Channel, error) {
 	cfg := d.opt.Config
+	p.guards = make(map[string]*outbound.Guard)
 	open, err := config.Prefixes(cfg.Outbound.AllowCIDR)
 	if err != nil {
 		return nil, fmt.Errorf("outbound.allowCidr: %w", err)
@@ -24,7 +28,9 @@ func (d *Daemon) realChannels() (map[string]payment.Channel, error) {
 		if err != nil {
 			return nil, fmt.Errorf("payment.%s.gateway: %w", name, err)
 		}
-		return outbound.New(outbound.Config{Hosts: hosts, Gateway: to, Open: open, Log: d.log(health.Payment, name)}), nil
+		g := outbound.New(outbound.Config{Hosts: hosts, Gateway: to, Open: open, Log: d.log(health.Payment, name)})
+		p.guards[name] = g
+		return g, nil
 	}
 	ali, err := guard(payment.ChannelAlipay, cfg.Payment.Alipay.Gateway, alipay.Hosts())
 	if err != nil {
@@ -38,6 +44,22 @@ func (d *Daemon) realChannels() (map[string]payment.Channel, error) {
 		payment.ChannelAlipay: alipay.New(alipay.Config{Guard: ali}),
 		payment.ChannelWechat: wechatpay.New(wechatpay.Config{Clock: d.opt.Clock, Guard: wechat, CallbackBase: cfg.Payment.CallbackBase}),
 	}, nil
+}
+
+// channelsAnswer reports a channel that did not answer when it was asked for
+// something, and looks into the books of the pretended bank when there is one.
+func channelsAnswer(p *parts) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, name := range slices.Sorted(maps.Keys(p.guards)) {
+			if why := p.guards[name].Trouble(); why != "" {
+				return health.Reason(name + ": " + why)
+			}
+		}
+		if p.bank == nil {
+			return nil
+		}
+		return books(p.bank)(ctx)
+	}
 }
 
 // The statements and the trial of an account are asked for by these names.

@@ -32,7 +32,7 @@ const (
 
 // wireMoney makes the till and its channels.
 func (d *Daemon) wireMoney(p *parts) error {
-	channels, err := d.realChannels()
+	channels, err := d.realChannels(p)
 	if err != nil {
 		return err
 	}

@@ -111,15 +111,13 @@ func (d *Daemon) probes(p *parts) []health.Probe {
 		{Name: health.Outbox, Try: d.younger(d.outboxSince, queueLimit)},
 		{Name: health.Settlement, Try: d.younger(d.settlementSince, settleLimit)},
 		{Name: health.LogStore, Try: d.logs.Check},
+		{Name: health.Channels, Try: channelsAnswer(p)},
 		{Name: health.Jobs, Try: func(context.Context) error {
 			if names := p.runner.Overdue(); len(names) > 0 {
 				return health.Reason("overdue: " + strings.Join(names, ", "))
 			}
 			return nil
 		}},
-	}
-	if p.bank != nil {
-		list = append(list, health.Probe{Name: health.Channels, Try: books(p.bank)})
 	}
 	if !strings.HasPrefix(databaseURL(d.opt.Config), "sqlite:") {
 		list = append(list, health.Probe{Name: health.ClockSkew, Try: d.clockRight(p)})

@@ -20,6 +20,7 @@ import (
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
+	"github.com/evcs/evcs/internal/outbound"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/sandboxpay"
 	"github.com/evcs/evcs/internal/store"
@@ -44,6 +45,7 @@ type parts struct {
 	bank      *sandboxpay.Bank // nil: not offered
 	closer    *closing.Closer
 	channels  map[string]payment.Channel
+	guards    map[string]*outbound.Guard // by channel
 	api       []httpapi.Part
 	devices   []part
 	work      []part

@@ -51,8 +51,9 @@ type Config struct {
 // Guard is a round tripper to a few hosts of one counterpart. It is safe for
 // concurrent use.
 type Guard struct {
-	cfg  Config
-	next *http.Transport
+	cfg    Config
+	next   *http.Transport
+	record record
 }
 
 // New makes a Guard.
@@ -139,6 +140,7 @@ func (x exchange) RoundTrip(r *http.Request) (*http.Response, error) {
 	if answer != nil {
 		status = answer.StatusCode
 	}
+	x.guard.record.note(r.Context(), status, err)
 	x.guard.cfg.Log.DebugContext(r.Context(), "a counterpart was asked",
 		slog.String("host", r.URL.Hostname()), slog.String("method", r.Method), slog.String("path", r.URL.Path),
 		slog.Int("status", status), slog.Duration("took", evcs.Monotonic().Sub(began)), slog.String("failure", reasonOrNone(err)))

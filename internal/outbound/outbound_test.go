@@ -192,3 +192,51 @@ func TestASpooledReplyIsRemoved(t *testing.T) {
 		t.Errorf("left %v %v", left, err)
 	}
 }
+
+// Three failures in a row are trouble, until one exchange is answered.
+func TestTrouble(t *testing.T) {
+	t.Parallel()
+	status := http.StatusBadGateway
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	gateway, err := ParseGateway(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := New(Config{Hosts: []string{"pay.example"}, Gateway: gateway})
+	ask := func(ctx context.Context, host string) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := g.Client().Do(r); err == nil {
+			answer.Body.Close()
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 5 {
+		ask(t.Context(), "evil.example")
+		ask(gone, "pay.example")
+	}
+	ask(t.Context(), "pay.example")
+	ask(t.Context(), "pay.example")
+	if why := g.Trouble(); why != "" {
+		t.Errorf("two failures: %q", why)
+	}
+	ask(t.Context(), "pay.example")
+	if why := g.Trouble(); why != "HTTP 502" {
+		t.Errorf("three failures: %q", why)
+	}
+	status = http.StatusBadRequest // refused is answered
+	ask(t.Context(), "pay.example")
+	if why := g.Trouble(); why != "" {
+		t.Errorf("answered: %q", why)
+	}
+	server.Close()
+	for range 3 {
+		ask(t.Context(), "pay.example")
+	}
+	if why := g.Trouble(); why != "the connection was refused" {
+		t.Errorf("gone: %q", why)
+	}
+}
