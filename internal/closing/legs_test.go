@@ -432,3 +432,40 @@ func TestADayWithoutRows(t *testing.T) {
 		t.Errorf("a day with rows of ours: %v %+v", err, b)
 	}
 }
+
+// TestMidnight: the channel has a payment before midnight, we have it after:
+// both days close, the first with the row in suspense, the second without.
+func TestMidnight(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.clock.set(at(second, 0).Add(10 * time.Second))
+		p := s.sell()
+		s.within(func(ctx context.Context, tx *store.Tx) error {
+			trade, err := store.Sandbox(tx).Trade(ctx, evcs.Only(1), p.TradeNo)
+			if err != nil {
+				return err
+			}
+			trade.DoneAt = at(second, 0).Add(-time.Second)
+			return store.Sandbox(tx).UpdateTrade(ctx, evcs.Only(1), &trade)
+		})
+		s.clock.set(at(second, 11))
+		b := s.run(first)
+		list := s.differences(b)
+		if b.Status != recon.Partial || len(list) != 1 || list[0].Kind != recon.ChannelOnly || list[0].State != recon.Suspended || b.Figures.Funds.Drift != 0 {
+			t.Fatalf("%+v %+v %+v", b.Figures, b.Figures.Funds, list)
+		}
+		proof, err := s.closer.Close(t.Context(), maker, b.ID, "")
+		if err != nil || proof.SuspenseIn != -6138 || proof.Closing != 6138-37 || proof.LedgerClosing != -37 {
+			t.Fatalf("%v %+v", err, proof)
+		}
+		s.clock.set(at(third, 11))
+		b = s.run(second)
+		late, err := s.db.Reader().Recon().Difference(t.Context(), evcs.Only(1), list[0].ID)
+		if err != nil || late.State != recon.AutoResolved || late.Resolution.Day != second || b.Status != recon.Success || b.Figures.SuspenseOut != 1 || b.Figures.Funds.Drift != 0 {
+			t.Fatalf("%v %+v %+v %+v", err, late, b.Figures, b.Figures.Funds)
+		}
+		if proof, err = s.closer.Close(t.Context(), maker, b.ID, ""); err != nil || proof.SuspenseOut != -6138 || proof.LedgerClosing != proof.Closing {
+			t.Errorf("%v %+v", err, proof)
+		}
+	})
+}

@@ -116,12 +116,18 @@ type street struct {
 // lay lays a street; start is then given the option that a daemon needs.
 func lay(t *testing.T, start func(evcstest.Option) *evcstest.Daemon) *street {
 	t.Helper()
+	return layAt(t, evcs.SystemClock{}.Now, start)
+}
+
+// layAt lays a street whose gateway does its business at another time.
+func layAt(t *testing.T, now func() time.Time, start func(evcstest.Option) *evcstest.Daemon) *street {
+	t.Helper()
 	keys, err := gateKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &street{t: t, keys: keys, tap: new(tap)}
-	s.gate = paygate.New(paygate.Config{Keys: keys, Now: evcs.SystemClock{}.Now, EarlyBills: true, Retry: []time.Duration{200 * time.Millisecond, time.Second, time.Second, 5 * time.Second}})
+	s.gate = paygate.New(paygate.Config{Keys: keys, Now: now, Wall: evcs.SystemClock{}.Now, EarlyBills: true, Retry: []time.Duration{200 * time.Millisecond, time.Second, time.Second, 5 * time.Second}})
 	var work sync.WaitGroup
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	work.Go(func() {

@@ -33,7 +33,7 @@ type Config struct {
 	Keys *Keys
 	// Now is the time that payers, notifications and statements live in.
 	Now func() time.Time
-	// Wall is the time by which calls are judged and replies are signed; nil: Now.
+	// Wall is the time by which calls are judged, and replies and notifications signed; nil: Now.
 	Wall func() time.Time
 	// Retry are the waits between tries of a notification; nil: a quick version of
 	// the channels' own.

@@ -258,7 +258,7 @@ func (g *Gateway) wxNotice(to, about, id, event, original string, x map[string]a
 		if (int(id[0])+tries)%2 == 0 {
 			serial, key = g.cfg.Keys.platform(g.cfg.Keys.certificateSerial)
 		}
-		at := g.cfg.Now()
+		at := g.cfg.Wall()
 		switch o {
 		case Forged:
 			key = g.cfg.Keys.foreign

@@ -28,6 +28,9 @@ const (
 	FacetNumber = "NUMBER"
 	// FacetOtherDay: known here, but on another day.
 	FacetOtherDay = "OTHER_DAY"
+	// FacetLater: the other day is a later one; our clock was behind midnight when
+	// the channel's was not.
+	FacetLater = "LATER_DAY"
 	// FacetSameOrder: the order was paid by another payment.
 	FacetSameOrder = "SAME_ORDER"
 	// FacetDenied: the channel was asked and does not know it as succeeded.
@@ -133,7 +136,7 @@ func (d *Difference) begin(now time.Time) {
 	}
 	d.State = Open
 	switch {
-	case d.Kind == LocalOnly:
+	case d.Kind == LocalOnly, d.Kind == ChannelOnly && slices.Contains(d.Facets, FacetLater):
 		d.State, d.SuspendedUntil = Suspended, After(d.Day, suspenseDays)
 	case d.Kind == FeeMismatch && distance(*d.LocalFee, *d.ChannelFee) <= 1:
 		d.auto("the channel's fee is taken", d.Day, now)
@@ -159,8 +162,13 @@ func (d *Difference) Unsettled() bool {
 	return d.State == Open || d.State == Suspended || d.State == PendingReview
 }
 
-// Found ends the suspense: the statement of a later day has the row.
+// Found ends the suspense: the statement, or our books, of a later day have the
+// row.
 func (d *Difference) Found(day string, now time.Time) {
+	if d.Kind == ChannelOnly {
+		d.auto("found in our books of "+day, day, now)
+		return
+	}
 	d.auto("found in the statement of "+day, day, now)
 }
 

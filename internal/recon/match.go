@@ -58,6 +58,7 @@ type Matcher struct {
 	unknown  map[string]*pair           // by key: rows that are not of our day
 	order    []string                   // of unknown
 	waiting  map[string]evcs.Money      // suspended keys of days before, and their amounts
+	early    map[string]evcs.Money      // those that the statements of days before had
 	statuses map[payment.MerchantID]int // place of an account plus one
 }
 
@@ -84,7 +85,7 @@ func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference, s
 	m := &Matcher{
 		day: day, accounts: accounts, scratch: scratch, limit: maxTable, table: newTable(), digest: sha256.New(), differs: make(map[int]*pair),
 		counts:  make(map[payment.MerchantID]int),
-		unknown: make(map[string]*pair), waiting: make(map[string]evcs.Money), statuses: make(map[payment.MerchantID]int, len(accounts)),
+		unknown: make(map[string]*pair), waiting: make(map[string]evcs.Money), early: make(map[string]evcs.Money), statuses: make(map[payment.MerchantID]int, len(accounts)),
 	}
 	m.from, m.to, _ = Bounds(day)
 	for i, a := range accounts {
@@ -93,8 +94,12 @@ func NewMatcher(day string, accounts []payment.Merchant, waiting []Difference, s
 	for i := range waiting {
 		d := &waiting[i]
 		before := d.State == AutoResolved && d.Resolution != nil && d.Resolution.Day == day // by an earlier run of this day
-		if d.LocalAmount != nil && (d.Unsettled() || before) {
+		switch {
+		case !d.Unsettled() && !before:
+		case d.Kind == LocalOnly && d.LocalAmount != nil:
 			m.waiting[d.Key] = *d.LocalAmount
+		case d.Kind == ChannelOnly && d.ChannelAmount != nil:
+			m.early[d.Key] = *d.ChannelAmount
 		}
 	}
 	return m
@@ -355,6 +360,7 @@ func (m *Matcher) Outcome(ctx context.Context, find Find) (Outcome, error) {
 	m.byChannelNumber(known)
 	out := Outcome{Figures: m.figures}
 	pairs := make([]*pair, 0, len(m.pairs)+len(m.order))
+	out.Crossed = m.arrived()
 	for _, p := range m.pairs {
 		if p.local = known[keyOf(p.direction, m.accounts[p.merchant].ID, p.no)]; p.local == nil {
 			return out, fmt.Errorf("the details of %s %s: %w", p.direction, p.no, evcs.ErrStale)
@@ -529,6 +535,23 @@ func (m *Matcher) byChannelNumber(known map[string]*Local) {
 	m.pairs = slices.DeleteFunc(m.pairs, func(p *pair) bool { return p == nil })
 }
 
+// arrived takes the rows of ours out that only the statement of a day before
+// has, and returns their keys.
+func (m *Matcher) arrived() (keys []string) {
+	m.pairs = slices.DeleteFunc(m.pairs, func(p *pair) bool {
+		if p.channel {
+			return false
+		}
+		key := keyOf(p.direction, m.accounts[p.merchant].ID, p.no)
+		amount, ok := m.early[key]
+		if ok = ok && amount == p.entry.amount; ok {
+			keys = append(keys, key)
+		}
+		return ok
+	})
+	return keys
+}
+
 // details reads the rows of ours that differ, and those that statement rows of
 // other days may mean.
 func (m *Matcher) details(ctx context.Context, find Find) (map[string]*Local, error) {
@@ -567,6 +590,9 @@ func (m *Matcher) judge(key string, p *pair) bool {
 	case p.local.Succeeded:
 		p.kinds = append(p.kinds, ChannelOnly)
 		p.facets = append(p.facets, FacetOtherDay)
+		if !p.local.At.Before(m.to) && p.local.Amount == p.amount {
+			p.facets = append(p.facets, FacetLater)
+		}
 	case p.done && p.local.Amount != p.row.Amount:
 		p.kinds = append(p.kinds, AmountMismatch, StatusMismatch)
 	case p.done:

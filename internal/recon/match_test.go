@@ -289,3 +289,36 @@ func TestMergeKeepsStates(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// TestTheChannelIsADayAhead follows a row that the channel has before midnight
+// and we have after it.
+func TestTheChannelIsADayAhead(t *testing.T) {
+	t.Parallel()
+	for _, direction := range []payment.Direction{payment.Pay, payment.RefundBack} {
+		l, r := pair(direction, 1, 500)
+		l.At = noon.AddDate(0, 0, 1)
+		first := &world{others: []recon.Local{l}, rows: []payment.Row{r}}
+		out, _ := first.match(t)
+		insert, _ := recon.Merge(nil, out.Differences, noon)
+		d := *insert[0]
+		if d.Kind != recon.ChannelOnly || d.State != recon.Suspended || d.SuspendedUntil != "2026-02-11" || !slices.Contains(d.Facets, recon.FacetLater) || d.Gap() == 0 {
+			t.Fatalf("%+v", d)
+		}
+		l.At = noon // the matcher of the next day
+		second := &world{locals: []recon.Local{l}}
+		found, _ := second.match(t, d)
+		if !slices.Equal(found.Crossed, []string{d.Key}) || len(found.Differences) != 0 || found.Figures.Matched != 1 {
+			t.Errorf("%+v", found)
+		}
+		d.Found("2026-02-10", noon)
+		if again, _ := second.match(t, func() recon.Difference { d := d; d.Resolution.Day = day; return d }()); len(again.Crossed) != 1 {
+			t.Errorf("run again: %+v", again)
+		}
+		other := d
+		five := evcs.Money(501)
+		other.State, other.ChannelAmount = recon.Suspended, &five
+		if left, _ := second.match(t, other); len(left.Crossed) != 0 || len(left.Differences) != 1 || left.Differences[0].Kind != recon.LocalOnly {
+			t.Errorf("another amount: %+v", left)
+		}
+	}
+}

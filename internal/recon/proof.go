@@ -49,7 +49,7 @@ type Closure struct {
 	Batch  *Batch
 	Around Around
 	Own    []Difference // of the batch
-	// Earlier are the LOCAL_ONLY differences of days before, see Suspense.
+	// Earlier are the differences of days before that waited, see Suspense.
 	Earlier []Difference
 	Ledger  evcs.Money // what our journal says the channel holds at the day's end
 	// Moved is what was paid out of the channel, beside refunds, since the closed

@@ -296,8 +296,9 @@ type Differences interface {
 	Difference(ctx context.Context, scope evcs.Scope, id evcs.DifferenceID) (Difference, error)
 	// DifferencesOf lists the differences of a batch by id.
 	DifferencesOf(ctx context.Context, scope evcs.Scope, b evcs.BatchID) ([]Difference, error)
-	// Suspense lists the LOCAL_ONLY differences of a channel's days before a day
-	// that are not settled, or were since a moment.
+	// Suspense lists the differences of a channel's days before a day that wait
+	// for the other side's next days, and are not settled or were since a moment:
+	// LOCAL_ONLY ones, and CHANNEL_ONLY ones that are ours of a later day.
 	Suspense(ctx context.Context, scope evcs.Scope, channel, before string, since time.Time) ([]Difference, error)
 	InsertDifference(ctx context.Context, d *Difference) error
 	UpdateDifference(ctx context.Context, scope evcs.Scope, d *Difference) error

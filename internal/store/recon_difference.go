@@ -79,7 +79,7 @@ func (s ReconDifferences) DifferencesOf(ctx context.Context, scope evcs.Scope, b
 // Suspense implements recon.Differences.
 func (s ReconDifferences) Suspense(ctx context.Context, scope evcs.Scope, channel, before string, since time.Time) ([]recon.Difference, error) {
 	in, tenant := scopeCond("d.tenant_id", scope)
-	return s.differences(ctx, "read suspense", in+` AND d.channel = ? AND d.kind = 'LOCAL_ONLY' AND b.day < ?
+	return s.differences(ctx, "read suspense", in+` AND d.channel = ? AND (d.kind = 'LOCAL_ONLY' OR d.kind = 'CHANNEL_ONLY' AND d.facets LIKE '%"LATER_DAY"%') AND b.day < ?
 		AND (d.state IN ('SUSPENDED', 'OPEN', 'PENDING_REVIEW') OR d.updated_at >= ?) ORDER BY d.id`, tenant, channel, before, evcs.Millis(since))
 }
 
