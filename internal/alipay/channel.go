@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	sdk "github.com/smartwalle/alipay/v3"
@@ -35,9 +34,6 @@ func Hosts() []string {
 	}
 }
 
-// maxAccounts bounds how many accounts are held open.
-const maxAccounts = 1024
-
 // Config is what a Channel is made of.
 type Config struct {
 	Guard *outbound.Guard // of Hosts
@@ -46,23 +42,20 @@ type Config struct {
 // Channel is Alipay. It implements payment.Channel and is safe for concurrent
 // use.
 type Channel struct {
-	cfg  Config
-	mu   sync.Mutex
-	open map[payment.MerchantID]*account
+	cfg    Config
+	opened payment.Opened[*account]
 }
 
 // New makes the channel.
 func New(c Config) *Channel {
-	return &Channel{cfg: c, open: make(map[payment.MerchantID]*account)}
+	return &Channel{cfg: c}
 }
 
 // account is a merchant account that is ready to be used.
 type account struct {
-	version int64
-	digest  [sha256.Size]byte
-	id      payment.Account
-	keys    keyring
-	client  *sdk.Client
+	id     payment.Account
+	keys   keyring
+	client *sdk.Client
 }
 
 // zone is the zone of all of Alipay's times.
@@ -72,27 +65,7 @@ const timeLayout = "2006-01-02 15:04:05"
 
 // account opens an account, or finds it opened. The error says nothing of the
 // keys.
-func (c *Channel) account(m payment.Merchant) (*account, error) {
-	digest := sha256.Sum256(append([]byte(m.Mode+"\n"+m.Config+"\n"), m.Secrets...))
-	c.mu.Lock()
-	a := c.open[m.ID]
-	c.mu.Unlock()
-	if a != nil && a.version == m.Version && a.digest == digest {
-		return a, nil
-	}
-	a, err := c.build(m)
-	if err != nil {
-		return nil, err
-	}
-	a.version, a.digest = m.Version, digest
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.open) >= maxAccounts {
-		clear(c.open)
-	}
-	c.open[m.ID] = a
-	return a, nil
-}
+func (c *Channel) account(m payment.Merchant) (*account, error) { return c.opened.Get(m, c.build) }
 
 func (c *Channel) build(m payment.Merchant) (*account, error) {
 	id, err := m.Account()

@@ -84,6 +84,51 @@ func (t *text) encode(word string) string {
 	return word
 }
 
+// table reads a line behind the header of a table.
+type table func(x *text, line string) error
+
+// read reads the text to its end: comments, one header, which chooses the table,
+// and the lines of it. What is wrong with the text as such is told to problem.
+func (t *text) read(ctx context.Context, comment func(*text, string), header func(*text, []string) (table, error), problem func(int, string, ...any)) error {
+	var rest table
+	for {
+		line, ok := t.Next()
+		if !ok {
+			break
+		}
+		if t.Number()%4096 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !t.told {
+			t.tell(line)
+		}
+		raw := string(line)
+		switch {
+		case strings.Trim(raw, " \t,") == "":
+		case raw[0] == '#':
+			comment(t, t.decode(raw))
+		case rest == nil:
+			names := strings.Split(t.decode(raw), ",")
+			for i := range names {
+				names[i] = strings.Trim(names[i], " \t")
+			}
+			var err error
+			if rest, err = header(t, names); err != nil {
+				return err
+			}
+		default:
+			if err := rest(t, raw); err != nil {
+				return err
+			}
+		}
+	}
+	if f, ok := bill.FaultOf(t.Err()); ok {
+		problem(t.Number()+1, "%s", f.Message)
+		return nil
+	}
+	return t.Err()
+}
+
 // totals are what a detail file, or its summary, says that the rows add up to.
 type totals struct {
 	trades, refunds         int
@@ -135,46 +180,11 @@ func readTrade(ctx context.Context, account, day string, r io.Reader, row func(p
 
 // text reads one of the files.
 func (t *tradeReading) text(ctx context.Context, x *text) error {
-	var table func(x *text, line string) error
-	for {
-		line, ok := x.Next()
-		if !ok {
-			break
-		}
-		if x.Number()%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !x.told {
-			x.tell(line)
-		}
-		raw := string(line)
-		switch {
-		case strings.Trim(raw, " \t,") == "":
-		case raw[0] == '#':
-			t.comment(x, x.decode(raw))
-		case table == nil:
-			var err error
-			if table, err = t.header(x, strings.Split(x.decode(raw), ",")); err != nil {
-				return err
-			}
-		default:
-			if err := table(x, raw); err != nil {
-				return err
-			}
-		}
-	}
-	if f, ok := bill.FaultOf(x.Err()); ok {
-		t.Problem(x.Number()+1, "%s", f.Message)
-		return nil
-	}
-	return x.Err()
+	return x.read(ctx, t.comment, t.header, t.Problem)
 }
 
 // header chooses the table by the names of its columns.
-func (t *tradeReading) header(x *text, names []string) (func(*text, string) error, error) {
-	for i := range names {
-		names[i] = strings.Trim(names[i], " \t")
-	}
+func (t *tradeReading) header(x *text, names []string) (table, error) {
 	switch {
 	case slices.Contains(names, colTrades):
 		cols, err := bill.NewColumns(names, colTrades, colRefunds, colFee)

@@ -86,45 +86,10 @@ func readFund(ctx context.Context, account, day string, r io.Reader, each func(p
 }
 
 func (t *fundReading) text(ctx context.Context, x *text) error {
-	var table func(x *text, raw string) error
-	for {
-		line, ok := x.Next()
-		if !ok {
-			break
-		}
-		if x.Number()%4096 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if !x.told {
-			x.tell(line)
-		}
-		raw := string(line)
-		switch {
-		case strings.Trim(raw, " \t,") == "":
-		case raw[0] == '#':
-			t.comment(x, x.decode(raw))
-		case table == nil:
-			var err error
-			if table, err = t.header(x, strings.Split(x.decode(raw), ",")); err != nil {
-				return err
-			}
-		default:
-			if err := table(x, raw); err != nil {
-				return err
-			}
-		}
-	}
-	if f, ok := bill.FaultOf(x.Err()); ok {
-		t.Problem(x.Number()+1, "%s", f.Message)
-		return nil
-	}
-	return x.Err()
+	return x.read(ctx, t.comment, t.header, t.Problem)
 }
 
-func (t *fundReading) header(x *text, names []string) (func(*text, string) error, error) {
-	for i := range names {
-		names[i] = strings.Trim(names[i], " \t")
-	}
+func (t *fundReading) header(x *text, names []string) (table, error) {
 	if slices.Contains(names, colInCount) {
 		cols, err := bill.NewColumns(names, colType, colInCount, colOutCount)
 		if err == nil && (cols.Any(colsIn...) < 0 || cols.Any(colsOut...) < 0) {

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wechatpay-apiv3/wechatpay-go/core"
@@ -29,9 +28,6 @@ const host = "api.mch.weixin.qq.com"
 // Hosts are the hosts of WeChat Pay: its API, where statements lie too.
 func Hosts() []string { return []string{host, "api2.mch.weixin.qq.com"} }
 
-// maxAccounts bounds how many accounts are held open.
-const maxAccounts = 1024
-
 // Config is what a Channel is made of.
 type Config struct {
 	Clock evcs.Clock
@@ -43,53 +39,30 @@ type Config struct {
 // Channel is WeChat Pay. It implements payment.Channel and is safe for
 // concurrent use.
 type Channel struct {
-	cfg  Config
-	mu   sync.Mutex
-	open map[payment.MerchantID]*account
+	cfg    Config
+	opened payment.Opened[*account]
 }
 
 // New makes the channel.
 func New(c Config) *Channel {
-	return &Channel{cfg: c, open: make(map[payment.MerchantID]*account)}
+	return &Channel{cfg: c}
 }
 
 // account is a merchant account that is ready to be used.
 type account struct {
-	version int64
-	digest  [sha256.Size]byte
-	id      payment.Account
-	apiKey  []byte
-	keys    *keyring
-	proof   strict       // of replies
-	client  *core.Client // verifies every reply
-	bills   *core.Client // of downloads, whose replies carry no signature
+	id     payment.Account
+	apiKey []byte
+	keys   *keyring
+	proof  strict       // of replies
+	client *core.Client // verifies every reply
+	bills  *core.Client // of downloads, whose replies carry no signature
 }
 
 var errAccount = errors.New("the merchant account of WeChat Pay cannot be used")
 
 // account opens an account, or finds it opened. The error says nothing of the
 // keys.
-func (c *Channel) account(m payment.Merchant) (*account, error) {
-	digest := sha256.Sum256(append([]byte(m.Mode+"\n"+m.Config+"\n"), m.Secrets...))
-	c.mu.Lock()
-	a := c.open[m.ID]
-	c.mu.Unlock()
-	if a != nil && a.version == m.Version && a.digest == digest {
-		return a, nil
-	}
-	a, err := c.build(m)
-	if err != nil {
-		return nil, err
-	}
-	a.version, a.digest = m.Version, digest
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.open) >= maxAccounts {
-		clear(c.open)
-	}
-	c.open[m.ID] = a
-	return a, nil
-}
+func (c *Channel) account(m payment.Merchant) (*account, error) { return c.opened.Get(m, c.build) }
 
 func (c *Channel) build(m payment.Merchant) (*account, error) {
 	id, err := m.Account()
