@@ -179,6 +179,17 @@ func TestAccountsLife(t *testing.T) {
 		if err := verbs.Delete(t.Context(), s.boss, 1, m.ID, some(int64(1))); code(err) != evcs.CodeVersionConflict {
 			t.Errorf("deleted by a stale version: %v", err)
 		}
+		closed := s.collect(s.owe(), "b")
+		if _, err := s.till.Close(t.Context(), s.boss, closed.TradeNo); err != nil {
+			t.Fatal(err)
+		}
+		if err := verbs.Delete(t.Context(), s.boss, 1, m.ID, nil); code(err) != evcs.CodePaymentState {
+			t.Errorf("deleted while a closed payment may still be paid: %v", err)
+		}
+		for range 30 {
+			s.clock.pass(time.Hour)
+			s.due()
+		}
 		if err := verbs.Delete(t.Context(), s.boss, 1, m.ID, nil); err != nil {
 			t.Fatal(err)
 		}

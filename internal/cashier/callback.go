@@ -108,10 +108,15 @@ func (t *Till) prove(ctx context.Context, ch payment.Channel, accounts []payment
 	}
 	chosen := proven[0]
 	for _, p := range proven[1:] {
-		if known, err := t.knows(ctx, p.m, p.told); err != nil {
+		known, err := t.knows(ctx, p.m, p.told)
+		if err != nil {
 			return payment.VerdictUnavailable, err
-		} else if known {
+		}
+		if known || chosen.told.Foreign != "" && p.told.Foreign == "" {
 			chosen = p
+		}
+		if known {
+			break
 		}
 	}
 	verdict, err := t.believe(ctx, chosen.m, n, chosen.told)

@@ -156,6 +156,12 @@ func (d PaymentDesk) MerchantUse(ctx context.Context, scope evcs.Scope, id payme
 		`SELECT COUNT(*) FROM payments WHERE merchant_id = ? AND status IN (0, 1, 4) AND `+moneyWithin(scope), id, scope.Tenant); err != nil {
 		return 0, false, err
 	}
+	late := int64(0)
+	if err := d.q.one(ctx, "count payments that may still be paid", nil, []any{&late},
+		`SELECT COUNT(*) FROM payments WHERE merchant_id = ? AND status IN (3, 7) AND next_query_at > 0 AND `+moneyWithin(scope), id, scope.Tenant); err != nil {
+		return 0, false, err
+	}
+	unfinished += late
 	err = d.q.one(ctx, "look for a payment of an account", nil, []any{&used},
 		`SELECT EXISTS (SELECT 1 FROM payments WHERE merchant_id = ? AND `+moneyWithin(scope)+`)`, id, scope.Tenant)
 	return unfinished, used, err

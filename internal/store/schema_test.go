@@ -145,6 +145,7 @@ var withoutTenant = map[string]string{
 	"everySession":    "the daemon's own rounds (silent sessions, recovery at boot); sessions() adds the scope for everybody else",
 	"payments":        "the where its callers bring names the tenant (moneyWithin); due work is every tenant's",
 	"refunds":         "the where its callers bring names the tenant (moneyWithin); due work is every tenant's",
+	"HoldStarts":      "inSubtree names the tenant: it and all below are held",
 	"merchants":       "the where its callers bring names the tenant; a callback is found by its secret token before the tenant is known",
 	"batches":         "the where its callers bring names the tenant",
 	"trades":          "every caller's condition names the tenant; due notifications are every tenant's",
