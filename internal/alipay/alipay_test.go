@@ -255,7 +255,7 @@ func (s *stand) refundTwice(r payment.CreateRequest) payment.RefundRequest {
 	ctx := t.Context()
 	first := payment.RefundRequest{TradeNo: r.TradeNo, RefundNo: number(t, payment.RefundNumber), Total: r.Amount, Amount: 1000, Reason: "charging broke off, `sorry`"}
 	answer, err := s.channel.Refund(ctx, s.m, first)
-	if err != nil || answer.State != payment.RefundSuccess || answer.Amount != 1000 {
+	if err != nil || answer.State != payment.RefundSuccess || answer.Amount != 1000 || !answer.AcceptedAt.Equal(s.clock()) {
 		t.Errorf("refund: %+v %v", answer, err)
 	}
 	told := s.verified()
@@ -455,6 +455,28 @@ func TestRepliesThatProveNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// That the money moved is a success, also when the refund is not listed yet.
+func TestARefundThatIsNotListedYet(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	paid := s.paid()
+	if err := s.gate.Break(paygate.Fault{Call: "fastpay", Kind: paygate.FaultBusy, Times: 1}); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.channel.Refund(t.Context(), s.m, payment.RefundRequest{TradeNo: paid.TradeNo, RefundNo: number(t, "ER"), Total: paid.Amount, Amount: 100})
+	if err != nil || answer.State != payment.RefundSuccess || answer.Amount != 100 || !answer.AcceptedAt.IsZero() {
+		t.Errorf("%+v %v", answer, err)
+	}
+	paid, _ = s.create(payment.MethodAlipayQR)
+	s.press(paygate.Pay{TradeNo: paid.TradeNo, Refunds: paygate.RefundPending})
+	refund := payment.RefundRequest{TradeNo: paid.TradeNo, RefundNo: number(t, "ER"), Total: paid.Amount, Amount: 100}
+	for range 2 {
+		if answer, err := s.channel.Refund(t.Context(), s.m, refund); err != nil || answer.State != payment.RefundProcessing {
+			t.Errorf("on its way: %+v %v", answer, err)
+		}
 	}
 }
 

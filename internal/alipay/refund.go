@@ -41,6 +41,11 @@ func (c *Channel) Refund(ctx context.Context, m payment.Merchant, r payment.Refu
 	if total, err := evcs.ParseMoney(said.RefundFee); err != nil || total < r.Amount {
 		return payment.RefundAnswer{}, another(what)
 	}
+	// Alipay's own time of the refund is told by the query only, which may be too
+	// early for it.
+	if listed, err := a.queryRefund(ctx, r.TradeNo, r.RefundNo); err == nil && listed.State == payment.RefundSuccess {
+		return listed, nil
+	}
 	return payment.RefundAnswer{State: payment.RefundSuccess, ChannelRefundNo: said.TradeNo, Amount: r.Amount}, nil
 }
 
