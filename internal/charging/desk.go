@@ -198,7 +198,9 @@ type Repriced struct {
 	AmountBefore  evcs.Money
 }
 
-// Reprice prices a held order anew with a plan. A dry run changes nothing.
+// Reprice prices a held order anew by the present revision of a plan, enabled
+// and in its dates or not: a person chose it. An unknown one is 3008. A dry run
+// changes nothing.
 func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, plan evcs.PlanID, reason string, dry bool) (Repriced, error) {
 	var out Repriced
 	errDry := evcs.NewError(evcs.CodeInternalError, "a dry run ends here")
@@ -211,8 +213,15 @@ func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, p
 		if out.Before, err = tx.Orders().Lines(ctx, s.scope(), o.ID); err != nil {
 			return order.Change{}, err
 		}
-		r := &running{session: x, order: &order.Order{}}
-		if err := s.freeze(ctx, tx, r, plan, now); err != nil {
+		chosen, err := tx.Tariffs().Plan(ctx, s.scope(), plan)
+		switch {
+		case err != nil:
+			return order.Change{}, err
+		case chosen.Station != 0 && chosen.Station != o.Station:
+			return order.Change{}, evcs.Invalid(evcs.FieldFault{Field: "billingPlanId", Message: "belongs to another station"})
+		}
+		r := &running{session: x}
+		if r.snapshot, err = s.frozen(ctx, tx, chosen.Snapshot); err != nil {
 			return order.Change{}, err
 		}
 		readings, err := curve(ctx, tx, x)
@@ -225,7 +234,7 @@ func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, p
 		}
 		before := ledgerBill(o)
 		out.Lines = bill.Lines
-		c, err := order.Review{Order: o}.Reprice(r.order.Plan, r.order.Snapshot, bill, now)
+		c, err := order.Review{Order: o}.Reprice(plan, chosen.Snapshot, bill, now)
 		if err != nil {
 			return c, err
 		}

@@ -343,3 +343,86 @@ func exportedSum(t *testing.T, text string) (sum api.Money) {
 	t.Fatal("the export broke off")
 	return 0
 }
+
+// A session without a plan is held; each plan it is priced by shows what goes
+// and what comes, and a dry run changes nothing.
+func TestRepriceShowsTheDifference(t *testing.T) {
+	t.Parallel()
+	d := evcstest.Start(t)
+	start := time.Date(2027, 2, 10, 1, 30, 0, 0, time.UTC) // 09:30 in Shanghai
+	d.Clock.Set(start)
+	admin := d.Admin()
+	admin.OK(t, "POST", "/api/id-tag", fields{"idTag": "T1"})
+	var made struct{ StationID, PlanID, ChargerID int64 }
+	admin.OK(t, "POST", "/api/station", fields{"stationCode": "S", "stationName": "S", "address": "x"}).Into(t, &made)
+	admin.OK(t, "POST", "/api/charger", fields{
+		"stationId": made.StationID, "chargerCode": "C", "chargerName": "C", "deviceId": "CP", "protocol": "OCPP16", "chargerType": 1, "ratedPower": 120, "gunCount": 1,
+	}).Into(t, &made)
+	var key struct{ Secret string }
+	admin.OK(t, "POST", evcstest.Path("/api/charger/%d/credential", made.ChargerID), fields{}).Into(t, &key)
+	w := dialCharger(t, d, "CP", key.Secret)
+	w.call("BootNotification", fields{"chargePointVendor": "V", "chargePointModel": "M"}, nil)
+	var begun struct {
+		TransactionID int64 `json:"transactionId"`
+	}
+	w.call("StartTransaction", fields{"connectorId": 1, "idTag": "T1", "meterStart": 0, "timestamp": start}, &begun)
+	d.Clock.Advance(time.Hour)
+	w.call("StopTransaction", fields{"transactionId": begun.TransactionID, "meterStop": 40_000, "timestamp": start.Add(time.Hour)}, nil)
+	admin = d.Admin()
+	plan := func(code, day string, more fields) int64 {
+		body := fields{"code": code, "name": code, "segments": schedule(day)}
+		for name, v := range more {
+			body[name] = v
+		}
+		admin.OK(t, "POST", "/api/billing/plan", body).Into(t, &made)
+		return made.PlanID
+	}
+	tou, flat := plan("TOU", caseTOU, nil), plan("FLAT", caseFixed, fields{"maxAmount": 30})
+	vars := map[string]string{"XDG_CONFIG_HOME": t.TempDir(), "EVCS_SERVER": d.URL, "EVCS_TOKEN": admin.Token(), "LANG": "en_US.UTF-8", "TZ": "UTC"}
+	reprice := func(plan int64, more ...string) string {
+		t.Helper()
+		said := run(t, vars, "", append([]string{"order", "reprice", "1", "--plan", fmt.Sprint(plan), "--reason", "none"}, more...)...)
+		if said.code != 0 {
+			t.Fatalf("reprice: %d %s", said.code, said.err)
+		}
+		return said.out
+	}
+	shown := func(text string, want ...string) {
+		t.Helper()
+		for _, line := range want {
+			if !strings.Contains(text, line) {
+				t.Errorf("there is no %q in\n%s", line, text)
+			}
+		}
+	}
+	amount := func() string {
+		var o api.Order
+		admin.OK(t, "GET", "/api/order/1", nil).Into(t, &o)
+		return fmt.Sprintf("%s %t", o.Amount, o.Held)
+	}
+	if said := run(t, vars, "", "price", "explain", "1", "-o", "table"); said.code != 0 || !strings.Contains(said.out, "No tariff") {
+		t.Errorf("without a tariff: %d %s %s", said.code, said.out, said.err)
+	}
+	// 20 kWh of each: 16.00 + 8.00 and 24.00 + 10.00
+	shown(reprice(tou, "--dry-run", "-o", "table"), "+ energy  flat", "+ energy  peak", "= 24.00\n", "= 34.00\n", ": 0.00 → 58.00 (+58.00)")
+	if got := amount(); got != "0.00 true" {
+		t.Errorf("a dry run: %s", got)
+	}
+	reprice(tou)
+	if got := amount(); got != "58.00 true" {
+		t.Errorf("priced: %s", got)
+	}
+	shown(reprice(flat, "--dry-run", "-o", "table"), "− energy  flat", "− energy  peak", "+ energy  flat", "+ above the cap", "= -10.00\n", ": 58.00 → 30.00 (-28.00)")
+	var both api.RepricedOrder
+	if err := json.Unmarshal([]byte(reprice(flat, "-o", "json")), &both); err != nil || len(both.LinesBefore) != 2 || len(both.Lines) != 2 || both.Difference != -2800 || both.DiscountAmount != 1000 {
+		t.Errorf("%+v %v", both, err)
+	}
+	var balance api.TrialBalance
+	admin.OK(t, "GET", "/api/ledger/trial-balance", nil).Into(t, &balance)
+	if !balance.Balanced {
+		t.Errorf("the book: %+v", balance)
+	}
+	if said := run(t, vars, "", "order", "reprice", "1", "--plan", "99", "--reason", "x"); said.code != exitNotFound || !strings.Contains(said.err, "(3008)") {
+		t.Errorf("no such plan: %d %s", said.code, said.err)
+	}
+}

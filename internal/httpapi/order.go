@@ -66,7 +66,9 @@ func (p Orders) register(s *Server) {
 	register(s, op("cancelOrder", "cancel", "order:manage", "Cancel an order, or waive its bill", evcs.CodeOrderTransition, evcs.CodeOrderHasPayment,
 		evcs.CodeOrderHasEnergy, evcs.CodeChargerOffline, evcs.CodeCommandRejected, evcs.CodeCommandTimeout), p.cancel)
 	register(s, op("adjustOrder", "adjust", "order:adjust", "Set the discount of an ended order", evcs.CodeOrderState, evcs.CodeOrderHasPayment), p.adjust)
-	register(s, op("repriceOrder", "reprice", "order:adjust", "Price a held order by another plan; the answer holds the lines before and after", evcs.CodeOrderState, evcs.CodePlanNotFound), p.reprice)
+	reprice := op("repriceOrder", "reprice", "order:adjust", "Price a held order by another plan; the answer holds the lines before and after", evcs.CodeOrderState, evcs.CodePlanNotFound)
+	reprice.Description = "By the plan's present revision, whether it is enabled and in its dates or not; not by a plan of another station (9400)."
+	register(s, reprice, p.reprice)
 }
 
 func (p Orders) registerReads(s *Server) {
