@@ -615,3 +615,63 @@ func TestChannelsOutlastTheDaemon(t *testing.T) {
 	}
 	k.balanced()
 }
+
+// A refund above the tenant's limit reaches the channel only when a second
+// person has agreed to it.
+func TestASecondPersonAgreesToARefund(t *testing.T) {
+	t.Parallel()
+	eachStreet(t, func(t *testing.T, s *street) {
+		k := s.tenant("FOUR")
+		settings := fmt.Sprintf("/api/tenant/%v/settings", k.ids["tenantId"])
+		refused(t, k.boss.Call(t, http.MethodPut, settings, map[string]any{"refundApprovalAbove": -1}), 0, evcs.CodeValidationFailed, nil)
+		var set api.Settings
+		k.boss.OK(t, http.MethodPut, settings, map[string]any{"refundApprovalAbove": 10}).Into(t, &set)
+		if set.RefundApprovalAbove == nil || *set.RefundApprovalAbove != 1000 {
+			t.Errorf("%+v", set)
+		}
+		k.boss.OK(t, http.MethodPost, "/api/user", map[string]any{"username": "checker", "password": evcstest.Password, "roles": []string{"FINANCE"}, "mustChangePassword": 0})
+		checker := s.d.SignIn("checker@FOUR", evcstest.Password)
+		atGate := func(p api.Payment) int {
+			for _, o := range s.gate.Trades() {
+				if o.TradeNo == p.TradeNo {
+					return len(o.Refunds)
+				}
+			}
+			return -1
+		}
+		for _, agreed := range []bool{true, false} {
+			p := k.collect(k.owe(), "WECHAT_NATIVE")
+			k.press(p, paygate.Succeed, "")
+			k.becomes(p, 2, 11)
+			var r api.Refund
+			k.boss.OK(t, http.MethodPost, "/api/payment/refund", map[string]any{"tradeNo": p.TradeNo, "refundAmount": 15, "refundReason": "r"}).Into(t, &r)
+			if r.Approval == nil || *r.Approval != "PENDING" || r.RefundStatus != 1 || atGate(p) != 0 {
+				t.Fatalf("%+v, %d at the gateway", r, atGate(p))
+			}
+			path := "/api/payment/refund/" + r.RefundNo
+			refused(t, k.boss.Call(t, http.MethodPost, path+"/approve", nil), 0, evcs.CodeCheckerRequired, nil)
+			refused(t, k.boss.Call(t, http.MethodPost, path+"/reject", map[string]any{"reason": "mine"}), 0, evcs.CodeCheckerRequired, nil)
+			refused(t, checker.Call(t, http.MethodPost, path+"/reject", map[string]any{"reason": ""}), 0, evcs.CodeValidationFailed, nil)
+			var waiting []api.Refund
+			checker.OK(t, http.MethodGet, "/api/payment/refund/list?approval=PENDING", nil).Into(t, &waiting)
+			if len(waiting) != 1 || waiting[0].RefundNo != r.RefundNo || atGate(p) != 0 {
+				t.Errorf("%+v", waiting)
+			}
+			if agreed {
+				checker.OK(t, http.MethodPost, path+"/approve", map[string]any{"note": "seen"})
+				k.becomes(p, 5, 13)
+				refused(t, checker.Call(t, http.MethodPost, path+"/reject", map[string]any{"reason": "late"}), 0, evcs.CodePaymentState, nil)
+				continue
+			}
+			checker.OK(t, http.MethodPost, path+"/reject", map[string]any{"reason": "not this one"}).Into(t, &r)
+			if r.RefundStatus != 3 || *r.FailureCode != "REJECTED" || *r.DecidedBy != "checker" || *r.DecisionNote != "not this one" {
+				t.Errorf("%+v", r)
+			}
+			k.becomes(p, 2, 11)
+			if atGate(p) != 0 {
+				t.Error("what was refused went to the channel")
+			}
+		}
+		k.balanced()
+	})
+}
