@@ -60,6 +60,7 @@ type ReconResult struct {
 	StartedTime        Time        `json:"startedTime"`
 	FinishedTime       *Time       `json:"finishedTime"`
 	StatementProblems  []Problem   `json:"problems,omitzero" doc:"Only with 4012"`
+	IgnoredCount       int64       `json:"ignoredCount" doc:"Lines of the statements that are neither payment nor refund"`
 	Funds              *ReconFunds `json:"funds" doc:"Did the money move; null without fund statements"`
 }
 

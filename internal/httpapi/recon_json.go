@@ -33,6 +33,9 @@ func (p Recon) result(b recon.Batch) api.ReconResult {
 		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
 		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems), Funds: fundsJSON(f.Funds),
 	}
+	for _, n := range f.Ignored {
+		r.IgnoredCount += int64(n)
+	}
 	if b.FailureCode != 0 {
 		r.FailureCode = api.Ptr(int(b.FailureCode))
 	}
