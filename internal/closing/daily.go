@@ -9,6 +9,7 @@ import (
 
 	"github.com/evcs/evcs/internal/alarm"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/recon"
 )
 
@@ -68,14 +69,19 @@ func (c *Closer) days(account recon.Account) []string {
 func (c *Closer) due(ctx context.Context, account recon.Account, day string) (bool, error) {
 	b, err := c.cfg.Read.BatchOf(ctx, evcs.Only(account.Tenant), account.Channel, day)
 	now := c.now()
+	q := Request{Tenant: account.Tenant, Channel: account.Channel, Day: day}
 	switch {
 	case errors.Is(err, recon.ErrNoBatch):
 	case err != nil:
 		return false, err
-	case b.Closed() || b.Shown(now) != recon.Failed || !again(b.FinishedAt, now):
+	case b.Closed():
+		return false, nil
+	case c.fundless(&b, now):
+		q.funds = true
+	case b.Shown(now) != recon.Failed || !again(b.FinishedAt, now):
 		return false, nil
 	}
-	r, err := c.begin(ctx, Request{Tenant: account.Tenant, Channel: account.Channel, Day: day})
+	r, err := c.begin(ctx, q)
 	if errors.Is(err, recon.ErrRunning) || errors.Is(err, recon.ErrClosed) {
 		return false, nil // another node
 	}
@@ -96,6 +102,15 @@ func (c *Closer) due(ctx context.Context, account recon.Account, day string) (bo
 			Message: fmt.Sprintf("%s %s: %d %s", b.Channel, b.Day, b.FailureCode, b.FailureMessage),
 		}, c.now())
 	})
+}
+
+// fundless reports whether a day was reconciled without the fund statement that
+// its channel may have by now: it is asked for each half hour of the morning.
+func (c *Closer) fundless(b *recon.Batch, now time.Time) bool {
+	_, tells := c.cfg.Channels[b.Channel].(payment.FundChannel)
+	clock := timeOfDay(now)
+	return tells && b.Shown(now).Verified() && b.Figures.Funds == nil && b.Figures.Rows > 0 && recon.After(b.Day, 1) == recon.DayOf(now) &&
+		clock >= opens && clock < ends && now.Sub(b.StartedAt) >= retry
 }
 
 func again(last, now time.Time) bool {

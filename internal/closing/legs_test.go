@@ -316,9 +316,9 @@ func TestALargeStatement(t *testing.T) {
 	if err := s.db.Reader().Recon().EachPiece(t.Context(), evcs.Only(1), kept, func([]byte) error { pieces++; return nil }); err != nil || pieces != 2 {
 		t.Errorf("%d pieces, %v", pieces, err)
 	}
-	run := s.run(first)
-	if run.Figures.Total != n || run.Figures.Counts.ChannelOnly != n || run.StatementSHA256 != st.SHA256 {
-		t.Errorf("%+v", run.Figures)
+	run, err := s.execute(closing.Request{Day: first, DryRun: true})
+	if err != nil || run.Figures.Total != n || run.Figures.Counts.ChannelOnly != n || run.StatementSHA256 != st.SHA256 {
+		t.Errorf("%v %+v", err, run.Figures)
 	}
 }
 
@@ -467,5 +467,46 @@ func TestMidnight(t *testing.T) {
 		if proof, err = s.closer.Close(t.Context(), maker, b.ID, ""); err != nil || proof.SuspenseOut != -6138 || proof.LedgerClosing != proof.Closing {
 			t.Errorf("%v %+v", err, proof)
 		}
+	})
+}
+
+// TestTheFundStatementComesLate: a day stands without it, it is asked for again
+// in the morning, and a channel that fails then takes nothing away.
+func TestTheFundStatementComesLate(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.sell()
+		s.slow.unmoved = true
+		daily := func(clock time.Duration, want int) recon.Batch {
+			t.Helper()
+			s.clock.set(at(second, 0).Add(clock))
+			if n, err := s.closer.Daily(t.Context()); n != want || err != nil {
+				t.Errorf("at %s: %d runs, %v", clock, n, err)
+			}
+			b, err := s.db.Reader().Recon().BatchOf(t.Context(), evcs.Only(1), "sandbox", first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		const open = 10*time.Hour + 20*time.Minute
+		if b := daily(open, 1); b.Status != recon.Success || b.Figures.Funds != nil {
+			t.Fatalf("%+v", b)
+		}
+		daily(open+5*time.Minute, 0)
+		if b := daily(open+30*time.Minute, 1); b.Status != recon.Success || b.RunNo != 1 || b.Figures.Funds != nil {
+			t.Errorf("%+v", b)
+		}
+		daily(open+35*time.Minute, 0)
+		s.faults(first, sandboxpay.Faults{NotReady: true})
+		if b := daily(open+60*time.Minute, 1); b.Status != recon.Success || b.RunNo != 1 || b.FailureMessage != "" {
+			t.Errorf("the channel failed: %+v", b)
+		}
+		s.faults(first, sandboxpay.Faults{})
+		s.slow.unmoved = false
+		if b := daily(open+90*time.Minute, 1); b.Status != recon.Success || b.RunNo != 2 || b.Figures.Funds == nil || b.Figures.Funds.Drift != 0 {
+			t.Errorf("%+v", b)
+		}
+		daily(open+120*time.Minute, 0)
 	})
 }

@@ -43,8 +43,9 @@ func (c *clock) set(at time.Time) {
 // slow is a channel whose statements come when the test says so.
 type slow struct {
 	payment.Channel
-	bank *sandboxpay.Bank
-	hold chan struct{} // nil: at once
+	bank    *sandboxpay.Bank
+	hold    chan struct{} // nil: at once
+	unmoved bool          // there is no fund statement
 }
 
 func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
@@ -55,6 +56,9 @@ func (s *slow) Fetch(ctx context.Context, m payment.Merchant, day string) (payme
 }
 
 func (s *slow) FetchFund(ctx context.Context, m payment.Merchant, day string) (payment.Statement, error) {
+	if s.unmoved {
+		return payment.Statement{}, payment.ErrNotReady
+	}
 	return s.bank.FetchFund(ctx, m, day)
 }
 
