@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/evcs/evcs/internal/closing"
+	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/httpapi"
 	"github.com/evcs/evcs/internal/jobs"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/store"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 const (
@@ -65,5 +67,10 @@ func (d *Daemon) ledgerJobs() []jobs.Job {
 // reconReports are the reports of reconciled days.
 func (d *Daemon) reconReports() httpapi.ReconReports {
 	read := d.db.Reader()
-	return httpapi.ReconReports{Recon: httpapi.Recon{Read: read.Recon(), Clock: d.opt.Clock}, Lists: read.Ledger().Lists(), Clock: d.opt.Clock}
+	return httpapi.ReconReports{
+		Recon: httpapi.Recon{Read: read.Recon(), Clock: d.opt.Clock}, Lists: read.Ledger().Lists(), Clock: d.opt.Clock,
+		Note: func(ctx context.Context, a *evcs.Actor, row tenant.AuditRow) error {
+			return d.db.Transact(ctx, func(tx *store.Tx) error { return tenant.Audit(ctx, tx.Tenants(), a, row) })
+		},
+	}
 }

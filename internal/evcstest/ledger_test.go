@@ -255,5 +255,10 @@ func report(t *testing.T, d *evcstest.Daemon, e *estate) {
 			}
 		}
 	}
+	var record struct{ Records []struct{ Action string } }
+	e.boss.OK(t, http.MethodGet, "/api/tenant/audit-log/page?action=EXPORT&targetType=RECON_BATCH&size=10", nil).Into(t, &record)
+	if len(record.Records) != 3 { // a table and two pages
+		t.Errorf("on the record: %+v", record)
+	}
 	refused(t, e.boss.Call(t, http.MethodGet, "/api/reconciliation/batch/999999/report", nil), 0, evcs.CodeBatchNotFound, nil)
 }

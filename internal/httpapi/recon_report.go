@@ -15,6 +15,7 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/ledger"
 	"github.com/evcs/evcs/internal/recon"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // ReconReports are the reports of reconciled days: for programs, for a
@@ -23,6 +24,8 @@ type ReconReports struct {
 	Recon Recon
 	Lists LedgerLists
 	Clock evcs.Clock
+	// Note audits a report that is written to keep, before its first byte.
+	Note func(ctx context.Context, a *evcs.Actor, row tenant.AuditRow) error
 }
 
 const (
@@ -43,11 +46,11 @@ func (p ReconReports) register(s *Server) {
 	register(s, op("reconReport", "", "The report of a reconciled day", "Figures, differences and what became of them, the suspense pool, the journal, the days before, and the proof of a closed day."), p.json)
 	table := op("reconReportCSV", "/csv", "The report of a reconciled day as CSV",
 		"One table: section is SUMMARY, PROOF or DIFFERENCE; the first two give item and value. Every difference is in it. UTF-8 with a byte order mark, times in the tenant's zone; "+
-			"texts that a spreadsheet would take for a formula begin with '. The last line is #rows and their number: a stream that broke off lacks it.")
+			"texts that a spreadsheet would take for a formula begin with '. The last line is #rows and their number: a stream that broke off lacks it. It is put on the audit record.")
 	table.Content, table.Pace = "text/csv; charset=utf-8", paceExport
 	registerRaw(s, table, p.csv)
 	page := op("reconReportPage", "/html", "The report of a reconciled day, to print",
-		"One page without scripts and without anything that is loaded from elsewhere, in the language of the request; it may be kept as a file. Its policy lets its own style in by its hash.")
+		"One page without scripts and without anything that is loaded from elsewhere, in the language of the request; it may be kept as a file. Its policy lets its own style in by its hash. It is put on the audit record.")
 	page.Content, page.Pace = "text/html; charset=utf-8", paceExport
 	registerRaw(s, page, p.page)
 }
@@ -191,6 +194,14 @@ func (p ReconReports) trend(ctx context.Context, r *dayReport) error {
 	return nil
 }
 
+// note audits that a report leaves the house in a form.
+func (p ReconReports) note(ctx context.Context, a *evcs.Actor, b *recon.Batch, form string) error {
+	return p.Note(ctx, a, tenant.AuditRow{
+		At: p.Clock.Now(), Action: tenant.Export, Target: b.Tenant, TargetType: tenant.KindBatch, TargetID: strconv.FormatInt(int64(b.ID), 10), Success: true,
+		Details: map[string]any{"resource": "reconciliation-report", "form": form},
+	})
+}
+
 // reportColumns are the columns of the CSV.
 var reportColumns = []string{
 	"section", "item", "value", "kind", "state", "direction", "orderNo", "tradeNo", "refundNo", "channelTradeNo", "localAmount", "channelAmount", "localFee",
@@ -212,6 +223,9 @@ func fields(v any, zone *time.Location) [][2]string {
 func (p ReconReports) csv(ctx context.Context, a *evcs.Actor, in *batchPath, reply Reply) error {
 	b, err := p.Recon.one(ctx, a, in.BatchID)
 	if err != nil {
+		return err
+	}
+	if err := p.note(ctx, a, &b, "csv"); err != nil {
 		return err
 	}
 	zone, rows := zoneOf(a), 0
@@ -279,6 +293,9 @@ func (p ReconReports) page(ctx context.Context, a *evcs.Actor, in *batchPath, re
 	}
 	var text bytes.Buffer
 	if err := reportPages().Execute(&text, newReportPage(r, zoneOf(a), reply.English)); err != nil {
+		return err
+	}
+	if err := p.note(ctx, a, &r.batch, "html"); err != nil {
 		return err
 	}
 	h := reply.Header()
