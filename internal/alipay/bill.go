@@ -69,24 +69,24 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind strin
 
 // download gets the file. The address holds what opens it and is never told.
 func (c *Channel) download(ctx context.Context, from string) (payment.Statement, error) {
-	fault := func(why string) (payment.Statement, error) {
+	missed := func(why string) (payment.Statement, error) {
 		return payment.Statement{}, fmt.Errorf("download a statement: %w: %s", payment.ErrUnknownOutcome, why)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
-		return fault("the address cannot be used")
+		return missed("the address cannot be used")
 	}
 	answer, err := c.bulk().Do(r)
 	if err != nil {
-		return fault(outbound.Reason(err))
+		return missed(outbound.Reason(err))
 	}
 	defer answer.Body.Close() // what is left is not wanted
 	if answer.StatusCode != http.StatusOK {
-		return fault(fmt.Sprintf("HTTP %d", answer.StatusCode))
+		return missed(fmt.Sprintf("HTTP %d", answer.StatusCode))
 	}
 	file, err := outbound.Spool(answer.Body)
 	if err != nil {
-		return fault(outbound.Reason(err))
+		return missed(outbound.Reason(err))
 	}
 	magic := make([]byte, len(zipMagic))
 	if _, err = io.ReadFull(file, magic); err == nil && string(magic) == zipMagic {
