@@ -252,7 +252,7 @@ func lineText(e *env, l api.Line, zone *time.Location) string {
 	if l.PeriodKind != nil {
 		words = append(words, periodKind(e, *l.PeriodKind))
 	}
-	words = append(words, l.From.In(zone).Format("01-02 15:04:05")+" – "+l.To.In(zone).Format("01-02 15:04:05"))
+	words = append(words, l.From.Std().In(zone).Format("01-02 15:04:05")+" – "+l.To.Std().In(zone).Format("01-02 15:04:05"))
 	if l.Energy != nil {
 		words = append(words, l.Energy.String()+" kWh")
 	}
