@@ -164,7 +164,7 @@ func (c *Closer) merge(ctx context.Context, tx Tx, r *run, b *recon.Batch, found
 	}
 	var rows, balances []recon.Difference
 	for i := range stored {
-		if stored[i].Leg() == recon.FacetBalance {
+		if recon.LegOf(&stored[i]) == recon.FacetBalance {
 			balances = append(balances, stored[i])
 		} else {
 			rows = append(rows, stored[i])
@@ -175,7 +175,7 @@ func (c *Closer) merge(ctx context.Context, tx Tx, r *run, b *recon.Batch, found
 		if word, ok := r.denied[d.Key]; ok && d.State == recon.Suspended {
 			d.Deny(word, now)
 		}
-		if d.State == recon.Suspended && d.Leg() == "" {
+		if d.State == recon.Suspended && recon.LegOf(d) == "" {
 			suspended++
 		}
 	}
@@ -220,7 +220,7 @@ func (c *Closer) apply(ctx context.Context, tx Tx, b *recon.Batch, insert, updat
 // undo takes the posting of a write-off back whose difference is there no more.
 func (c *Closer) undo(ctx context.Context, tx Tx, d *recon.Difference) error {
 	entry := ledger.WriteOffUndone(d.Tenant, d.Channel, d.ID, d.Version, lastMoment(d.Day), 0)
-	amount := d.Undo(entry.Key)
+	amount := recon.Undo(d, entry.Key)
 	return ledger.Book(ctx, tx.Ledger(), ledger.WriteOffUndone(d.Tenant, d.Channel, d.ID, d.Version, lastMoment(d.Day), amount))
 }
 

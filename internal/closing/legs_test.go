@@ -117,7 +117,7 @@ func TestTheMoneyDidNotMove(t *testing.T) {
 		}
 		found := make(map[string]recon.Difference)
 		for _, d := range s.differences(b) {
-			if d.Leg() != recon.FacetFundFlow || d.Gap() != 0 || d.LocalRaw == "" && d.ChannelRaw == "" {
+			if recon.LegOf(&d) != recon.FacetFundFlow || d.Gap() != 0 || d.LocalRaw == "" && d.ChannelRaw == "" {
 				t.Errorf("%+v", d)
 			}
 			found[d.ChannelNo] = d
@@ -165,7 +165,7 @@ func (s *shop) movedLate(t *testing.T, d recon.Difference) {
 	}
 	var opening int
 	for _, d := range s.differences(b) {
-		if d.Leg() != recon.FacetBalance || !slices.Contains(d.Facets, recon.FacetOpening) {
+		if recon.LegOf(&d) != recon.FacetBalance || !slices.Contains(d.Facets, recon.FacetOpening) {
 			t.Errorf("%+v", d)
 		}
 		opening++
@@ -186,7 +186,7 @@ func TestDrift(t *testing.T) {
 		s.clock.set(at(second, 11))
 		b := s.run(first)
 		list := s.differences(b)
-		if b.Status != recon.Partial || b.Figures.Funds.Drift != 123 || len(list) != 1 || list[0].Kind != recon.AmountMismatch || list[0].Leg() != recon.FacetBalance || list[0].State != recon.Open {
+		if b.Status != recon.Partial || b.Figures.Funds.Drift != 123 || len(list) != 1 || list[0].Kind != recon.AmountMismatch || recon.LegOf(&list[0]) != recon.FacetBalance || list[0].State != recon.Open {
 			t.Fatalf("%+v %+v", b.Figures.Funds, list)
 		}
 		s.within(func(ctx context.Context, tx *store.Tx) error {
@@ -232,12 +232,12 @@ func TestWrittenOffAndThenPaid(t *testing.T) {
 		s.handIn(first, recon.KindFund, fund)
 		b = s.run(first)
 		got := s.differences(b)[0]
-		if b.Status != recon.Success || got.State != recon.WrittenOff || !got.Gone() || got.Resolution.Undone == "" || held() != 6138-37 {
+		if b.Status != recon.Success || got.State != recon.WrittenOff || !slices.Contains(got.Facets, recon.FacetGone) || got.Resolution.Undone == "" || held() != 6138-37 {
 			t.Errorf("%+v %+v, the channel holds %s", b.Figures, got, held())
 		}
 		s.handIn(first, recon.KindTrade, []byte(extra+"\n"))
 		b = s.run(first)
-		if got = s.differences(b)[0]; got.State != recon.Open || got.Gone() || b.OpenDifferences != 1 {
+		if got = s.differences(b)[0]; got.State != recon.Open || slices.Contains(got.Facets, recon.FacetGone) || b.OpenDifferences != 1 {
 			t.Errorf("there again: %+v", got)
 		}
 		s.settle(got, recon.WriteOff)

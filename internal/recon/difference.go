@@ -215,7 +215,7 @@ func (d *Difference) Propose(a *evcs.Actor, action Action, reason string, now ti
 	if action == Refund && d.Direction != payment.Pay {
 		return evcs.Invalid(errNotPayment)
 	}
-	if action == WriteOff && d.Leg() != "" {
+	if action == WriteOff && LegOf(d) != "" {
 		return evcs.Invalid(errNotOurs)
 	}
 	d.State, d.UpdatedAt = PendingReview, now
@@ -263,8 +263,8 @@ func (d *Difference) Reject(a *evcs.Actor, note string, now time.Time) error {
 	return nil
 }
 
-// Leg is the facet that says which leg a difference is of; "" for the first.
-func (d *Difference) Leg() string {
+// LegOf is the facet that says which leg a difference is of; "" for the first.
+func LegOf(d *Difference) string {
 	for _, leg := range [...]string{FacetFundFlow, FacetBalance} {
 		if slices.Contains(d.Facets, leg) {
 			return leg
@@ -273,13 +273,13 @@ func (d *Difference) Leg() string {
 	return ""
 }
 
-// Gone reports whether it was dealt with and a later run did not find it.
-func (d *Difference) Gone() bool { return slices.Contains(d.Facets, FacetGone) }
+// gone reports whether it was dealt with and a later run did not find it.
+func (d *Difference) gone() bool { return slices.Contains(d.Facets, FacetGone) }
 
 // Undo takes back what a write-off posted about a difference that is gone; the
 // amount is what is to be posted, zero for nothing.
-func (d *Difference) Undo(posting string) (amount evcs.Money) {
-	if d.State != WrittenOff || !d.Gone() || d.Resolution == nil || d.Resolution.Undone != "" {
+func Undo(d *Difference, posting string) (amount evcs.Money) {
+	if d.State != WrittenOff || !d.gone() || d.Resolution == nil || d.Resolution.Undone != "" {
 		return 0
 	}
 	r := *d.Resolution
@@ -292,7 +292,7 @@ func (d *Difference) Undo(posting string) (amount evcs.Money) {
 // money that the channel holds. What is gone, and what is of another leg, has
 // none.
 func (d *Difference) Gap() evcs.Money {
-	if d.Gone() || d.Leg() != "" {
+	if d.gone() || LegOf(d) != "" {
 		return 0
 	}
 	return d.gap()
@@ -366,13 +366,13 @@ func (d *Difference) outdated() bool {
 // not found any more: its money counts as it stands on both sides now, and not
 // once more by what was decided.
 func (d *Difference) passed() bool {
-	return (d.State == Resolved || d.State == WrittenOff) && !d.Gone() && d.Resolution != nil && d.Resolution.Day == d.Day
+	return (d.State == Resolved || d.State == WrittenOff) && !d.gone() && d.Resolution != nil && d.Resolution.Day == d.Day
 }
 
 // again is a stored difference that a run found anew. One that was gone begins
 // again.
 func (d *Difference) again(f *Difference, now time.Time) *Difference {
-	if d.Gone() {
+	if d.gone() {
 		d.State, d.Resolution = Superseded, nil
 	}
 	state, until, resolution, created := d.State, d.SuspendedUntil, d.Resolution, d.CreatedAt

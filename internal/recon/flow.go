@@ -69,7 +69,7 @@ func NewFlows(day string, accounts []payment.Merchant, waiting []Difference, scr
 	for i := range waiting {
 		d := &waiting[i]
 		before := d.State == AutoResolved && d.Resolution != nil && d.Resolution.Day == day
-		if d.Leg() == FacetFundFlow && d.LocalAmount != nil && (d.Unsettled() || before) {
+		if LegOf(d) == FacetFundFlow && d.LocalAmount != nil && (d.Unsettled() || before) {
 			f.waiting[d.Key] = *d.LocalAmount
 		}
 	}
@@ -252,10 +252,10 @@ func (f *Flows) judge(name string, w *flow) (d Difference, found bool) {
 	return d, false
 }
 
-// Shift is by how much the trade statement says more than the fund statement
+// shift is by how much the trade statement says more than the fund statement
 // about a difference of the second leg.
-func (d *Difference) Shift() evcs.Money {
-	if d.Leg() != FacetFundFlow {
+func (d *Difference) shift() evcs.Money {
+	if LegOf(d) != FacetFundFlow {
 		return 0
 	}
 	worth := func(amount, fee *evcs.Money) (sum evcs.Money) {
@@ -282,11 +282,11 @@ func (f *FundFigures) Weigh(b *Batch, first payment.Merchant, journal evcs.Money
 			f.Explained += d.Gap()
 		}
 		if d.State != Superseded {
-			f.Explained += d.Shift()
+			f.Explained += d.shift()
 		}
 	}
 	for i := range out {
-		f.Explained -= out[i].Gap() + out[i].Shift()
+		f.Explained -= out[i].Gap() + out[i].shift()
 	}
 	f.Drift = f.Ledger - f.Moved() - f.Explained
 	var list []Difference
