@@ -8,6 +8,7 @@ import (
 	"github.com/evcs/evcs/internal/station"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/store/storetest"
+	"github.com/evcs/evcs/internal/tariff"
 )
 
 // TestReadsBehindAnotherKeepTheirScope asks what the API reaches only through
@@ -29,6 +30,7 @@ func TestReadsBehindAnotherKeepTheirScope(t *testing.T) {
 			alert, err = tx.Alarms().OpenAlert(ctx, evcs.Only(a.tenant), alarm.ChargerOffline, target)
 			return err
 		}))
+		a.plan(t, "DEFAULT", func(p *tariff.Plan) { p.Default = true })
 		read := db.Reader()
 		for name, found := range map[string]func(s evcs.Scope) (int, error){
 			"AlertSteps": func(s evcs.Scope) (int, error) {
@@ -38,6 +40,13 @@ func TestReadsBehindAnotherKeepTheirScope(t *testing.T) {
 			"Connectors": func(s evcs.Scope) (int, error) {
 				list, err := read.Stations().Connectors(ctx, s, a.charger.ID)
 				return len(list), err
+			},
+			"DefaultPlan": func(s evcs.Scope) (int, error) {
+				p, err := read.Tariffs().DefaultPlan(ctx, s, 0)
+				if err != nil || p == nil {
+					return 0, err
+				}
+				return 1, nil
 			},
 			"Credential": func(s evcs.Scope) (int, error) {
 				c, err := read.Stations().Credential(ctx, s, a.charger.ID)
