@@ -41,6 +41,10 @@ func TestReadsBehindAnotherKeepTheirScope(t *testing.T) {
 				list, err := read.Stations().Connectors(ctx, s, a.charger.ID)
 				return len(list), err
 			},
+			"ConnectorList": func(s evcs.Scope) (int, error) {
+				list, err := read.Stations().ConnectorList(ctx, s, []evcs.ChargerID{a.charger.ID})
+				return len(list), err
+			},
 			"DefaultPlan": func(s evcs.Scope) (int, error) {
 				p, err := read.Tariffs().DefaultPlan(ctx, s, 0)
 				if err != nil || p == nil {
