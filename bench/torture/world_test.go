@@ -231,6 +231,10 @@ func (w *world) rest(r *http.Request, body record) any {
 		return none(w.pay(path))
 	case path == "payment/refund":
 		return none(w.refund(body, r.Header.Get("Idempotency-Key")))
+	case path == "ledger/completeness":
+		return record{"gaps": w.shown("gaps", []record{})}
+	case path == "ledger/verify":
+		return record{"tenants": w.shown("seals", []record{{"tenantId": 2, "valid": true}})}
 	case strings.HasSuffix(path, "/curve"):
 		id := strings.TrimSuffix(strings.TrimPrefix(path, "session/S-"), "/curve")
 		list := w.curves[id]
@@ -251,11 +255,15 @@ func none(r record) any {
 }
 
 func (w *world) page(name string, list []record) record {
-	list = slices.Clone(list)
+	return record{"records": w.shown(name, slices.Clone(list)), "nextCursor": nil}
+}
+
+// shown is a list as the world shows it, right or wrong.
+func (w *world) shown(name string, list []record) []record {
 	if w.wrong != nil {
-		list = w.wrong(name, list)
+		return w.wrong(name, list)
 	}
-	return record{"records": list, "nextCursor": nil}
+	return list
 }
 
 func (w *world) pay(path string) record {
@@ -556,6 +564,40 @@ func TestAWrongDayIsFound(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+		}
+		if got := tor.faulty.kinds; len(got) > 0 != (test.want != "") || test.want != "" && got[test.want] == 0 {
+			t.Errorf("%s: found %v, want %q", name, tor.faulty.texts, test.want)
+		}
+	}
+}
+
+// TestACrookedJournalIsToldByThePlatform: what the platform's own comparison and
+// its seals say is a violation.
+func TestACrookedJournalIsToldByThePlatform(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		list string
+		row  record
+		want kind
+	}{
+		"right":              {"", nil, ""},
+		"a payment unbooked": {"gaps", record{"tenantId": 2, "subject": "PAYMENT", "name": "T1", "booked": fenJSON(0), "expected": fenJSON(5)}, wrongMoney},
+		"a changed posting":  {"seals", record{"tenantId": 2, "valid": false}, changed},
+	} {
+		w := newWorld(t.Error)
+		w.wrong = func(list string, r []record) []record {
+			if list == test.list {
+				return append(r, test.row)
+			}
+			return r
+		}
+		srv := httptest.NewServer(w)
+		t.Cleanup(srv.Close)
+		tor := &torture{clock: evcs.SystemClock{}, log: t.Output(), till: &till{}}
+		tor.admin = probe.NewClient(srv.URL, 1)
+		v := &verifier{torture: tor, s: &summary{}}
+		if err := v.compareJournal(t.Context()); err != nil {
+			t.Fatalf("%s: %v", name, err)
 		}
 		if got := tor.faulty.kinds; len(got) > 0 != (test.want != "") || test.want != "" && got[test.want] == 0 {
 			t.Errorf("%s: found %v, want %q", name, tor.faulty.texts, test.want)
