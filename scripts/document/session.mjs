@@ -52,7 +52,7 @@ const wrong = [];
 const operations = new Set(), answered = new Set(), statuses = new Set();
 
 function judge(e) {
-  const url = new URL(e.url), method = e.method.toLowerCase();
+  const url = new URL(e.url, 'http://evcsd'), method = e.method.toLowerCase();
   const path = operation(method, url.pathname);
   if (!path) { unknown++; return; }
   const say = (what) => wrong.push(`${e.method} ${url.pathname}${url.search} ${e.status}: ${what}`);
