@@ -369,6 +369,9 @@ func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bo
 	}
 	for _, d := range open {
 		if reviewed := c.review(ctx, d, die); reviewed != nil {
+			for _, wait := range waits { // or it dies while everything is compared
+				err = errors.Join(err, wait())
+			}
 			return proof, errors.Join(reviewed, err)
 		}
 	}
