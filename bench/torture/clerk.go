@@ -146,8 +146,9 @@ func (c *clerks) differences(ctx context.Context, query string) ([]api.Differenc
 // bring about counts as its answer: an earlier copy was done and its answer lost.
 func (c *clerks) review(ctx context.Context, d api.Difference, die func()) error {
 	action := "EXPLAIN"
-	if d.Kind == "AMOUNT_MISMATCH" || d.Kind == "CHANNEL_ONLY" && d.DifferenceID%2 == 0 {
-		action = "WRITE_OFF"
+	ofAccount := slices.ContainsFunc(d.Facets, func(f string) bool { return f == "FUND_FLOW" || f == "BALANCE" || f == "OPENING" })
+	if !ofAccount && (d.Kind == "AMOUNT_MISMATCH" || d.Kind == "CHANNEL_ONLY" && d.DifferenceID%2 == 0) {
+		action = "WRITE_OFF" // what only the account shows moves no money of ours: it can be explained alone
 	}
 	path := fmt.Sprintf("/api/reconciliation/difference/%d", d.DifferenceID)
 	steps := []struct {
