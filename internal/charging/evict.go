@@ -96,7 +96,8 @@ func (e *Engine) charges(ctx context.Context, id device.Identity) (bool, error) 
 	return running > 0, err
 }
 
-// nudge has the connections of blocked tenants looked for now.
+// nudge begins a round at once, which looks for the connections of blocked
+// tenants.
 func (e *Engine) nudge() {
 	select {
 	case e.nudged <- struct{}{}:
