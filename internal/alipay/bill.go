@@ -43,8 +43,8 @@ func (c *Channel) FetchFund(ctx context.Context, m payment.Merchant, day string)
 
 func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind string) (payment.Statement, error) {
 	const what = "ask for a statement"
-	if _, err := time.Parse(time.DateOnly, day); err != nil {
-		return payment.Statement{}, fmt.Errorf("the day of a statement: %w", err)
+	if _, _, err := payment.StatementDay(day); err != nil {
+		return payment.Statement{}, err
 	}
 	a, err := c.reach(m)
 	if err != nil {

@@ -160,12 +160,11 @@ type tradeReading struct {
 // Alipay, "" when it is not known. The footer, and the summary when it is there,
 // are verified.
 func readTrade(ctx context.Context, account, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
-	zone := payment.StatementZone()
-	from, err := time.ParseInLocation(time.DateOnly, day, zone)
+	from, to, err := payment.StatementDay(day)
 	if err != nil {
-		return payment.Summary{}, fmt.Errorf("the day of a statement: %w", err)
+		return payment.Summary{}, err
 	}
-	t := &tradeReading{account: account, from: from, to: from.AddDate(0, 0, 1), zone: zone, row: row}
+	t := &tradeReading{account: account, from: from, to: to, zone: from.Location(), row: row}
 	err = bill.Each(r, func(name string, r io.Reader) error { return t.text(ctx, newText(name, r)) })
 	if f, ok := bill.FaultOf(err); ok {
 		t.Problem(0, "%s", f.Message)

@@ -66,13 +66,12 @@ type fundReading struct {
 // readFund reads the fund statement of a day (signcustomer), as readTrade reads
 // the trades. Columns are found by their names: newer files have more of them.
 func readFund(ctx context.Context, account, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
-	zone := payment.StatementZone()
-	from, err := time.ParseInLocation(time.DateOnly, day, zone)
+	from, to, err := payment.StatementDay(day)
 	if err != nil {
-		return payment.FundSummary{}, fmt.Errorf("the day of a statement: %w", err)
+		return payment.FundSummary{}, err
 	}
 	t := &fundReading{each: each, forward: true, backward: true}
-	t.trade = tradeReading{account: account, from: from, to: from.AddDate(0, 0, 1), zone: zone}
+	t.trade = tradeReading{account: account, from: from, to: to, zone: from.Location()}
 	err = bill.Each(r, func(name string, r io.Reader) error { return t.text(ctx, newText(name, r)) })
 	if f, ok := bill.FaultOf(err); ok {
 		t.Problem(0, "%s", f.Message)

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -282,3 +283,13 @@ func Refusal(channel string) Reply {
 // StatementZone is the zone of the days of statements: China's, which has no
 // daylight saving.
 func StatementZone() *time.Location { return time.FixedZone("Asia/Shanghai", 8*60*60) }
+
+// StatementDay is the first moment of a day, "2026-02-09", and of the next, in the
+// zone of statements.
+func StatementDay(day string) (from, to time.Time, err error) {
+	from, err = time.ParseInLocation(time.DateOnly, day, StatementZone())
+	if err != nil {
+		return from, to, fmt.Errorf("the day of a statement: %w", err)
+	}
+	return from, from.AddDate(0, 0, 1), nil
+}

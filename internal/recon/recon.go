@@ -203,11 +203,8 @@ func (b *Batch) Shown(now time.Time) Status {
 // Bounds are the first moment of a day and of the next, in the zone of
 // statements. ok is false for a text that is no day.
 func Bounds(day string) (from, to time.Time, ok bool) {
-	from, err := time.ParseInLocation(time.DateOnly, day, payment.StatementZone())
-	if err != nil {
-		return from, to, false
-	}
-	return from.UTC(), from.AddDate(0, 0, 1).UTC(), true
+	from, to, err := payment.StatementDay(day)
+	return from.UTC(), to.UTC(), err == nil
 }
 
 // DayOf is the day of a moment in the zone of statements.

@@ -84,16 +84,16 @@ func (b *Bank) day(ctx context.Context, m payment.Merchant, day string) ([]payme
 		return nil, Faults{}, fmt.Errorf("read the sandbox configuration: %w", err)
 	}
 	f := c.Faults[day]
-	from, err := time.ParseInLocation(time.DateOnly, day, payment.StatementZone())
+	from, to, err := payment.StatementDay(day)
 	if err != nil {
-		return nil, f, fmt.Errorf("the day of a statement: %w", err)
+		return nil, f, err
 	}
 	if f.NotReady {
 		return nil, f, evcs.With(payment.ErrNotReady, map[string]any{"channelMessage": "bill_not_exist"})
 	}
 	var trades []payment.SandboxTrade
 	err = b.Transact(ctx, func(books payment.SandboxBooks) (err error) {
-		trades, err = books.TradesDone(ctx, evcs.Only(m.Tenant), from, from.AddDate(0, 0, 1))
+		trades, err = books.TradesDone(ctx, evcs.Only(m.Tenant), from, to)
 		return err
 	})
 	return seed(rows(m, trades), f, m, from), f, err

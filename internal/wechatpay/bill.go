@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -48,8 +47,8 @@ type pointer struct {
 
 func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind, query string) (payment.Statement, error) {
 	const what = "ask for a statement"
-	if _, err := time.Parse(time.DateOnly, day); err != nil {
-		return payment.Statement{}, fmt.Errorf("the day of a statement: %w", err)
+	if _, _, err := payment.StatementDay(day); err != nil {
+		return payment.Statement{}, err
 	}
 	a, err := c.reach(m)
 	if err != nil {

@@ -77,12 +77,11 @@ type tradeReading struct {
 // tables too), packed or not. mchID is the merchant's number. The last line is
 // verified.
 func readTrade(ctx context.Context, mchID, day string, r io.Reader, row func(payment.Row) error) (payment.Summary, error) {
-	zone := payment.StatementZone()
-	from, err := time.ParseInLocation(time.DateOnly, day, zone)
+	from, to, err := payment.StatementDay(day)
 	if err != nil {
-		return payment.Summary{}, fmt.Errorf("the day of a statement: %w", err)
+		return payment.Summary{}, err
 	}
-	t := &tradeReading{mchID: mchID, from: from, to: from.AddDate(0, 0, 1), zone: zone, row: row}
+	t := &tradeReading{mchID: mchID, from: from, to: to, zone: from.Location(), row: row}
 	err = bill.Each(r, func(_ string, r io.Reader) error {
 		if t.cols.Width() > 0 {
 			return &bill.Fault{Message: "the archive has several files"}

@@ -61,12 +61,11 @@ type fundReading struct {
 // readFund reads the fund statement of a day (BASIC). Its balances must follow
 // each other, and its last line must agree with its rows.
 func readFund(ctx context.Context, day string, r io.Reader, each func(payment.Movement) error) (payment.FundSummary, error) {
-	zone := payment.StatementZone()
-	from, err := time.ParseInLocation(time.DateOnly, day, zone)
+	from, to, err := payment.StatementDay(day)
 	if err != nil {
-		return payment.FundSummary{}, fmt.Errorf("the day of a statement: %w", err)
+		return payment.FundSummary{}, err
 	}
-	t := &fundReading{from: from, to: from.AddDate(0, 0, 1), zone: zone, each: each}
+	t := &fundReading{from: from, to: to, zone: from.Location(), each: each}
 	err = bill.Each(r, func(_ string, r io.Reader) (err error) {
 		if t.cols.Width() > 0 {
 			return &bill.Fault{Message: "the archive has several files"}
