@@ -299,11 +299,11 @@ func (s *shop) cancel(id evcs.OrderID) {
 func (s *shop) waive(id evcs.OrderID) error {
 	ctx := context.WithoutCancel(s.t.Context())
 	return s.db.Transact(ctx, func(tx *store.Tx) error {
-		if err := payment.CheckNoLive(ctx, tx.Payments(), evcs.Only(1), id); err != nil {
-			return err
-		}
 		o, err := tx.Orders().Order(ctx, evcs.Subtree(1), id)
 		if err != nil {
+			return err
+		}
+		if err := payment.CheckNoLive(ctx, tx.Payments(), evcs.Only(1), id); err != nil {
 			return err
 		}
 		change, err := o.Cancel("goodwill", s.clock.Now())

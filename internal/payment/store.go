@@ -28,7 +28,9 @@ type Requests interface {
 // ErrLive is 3013: the order has a payment that may still be paid.
 var ErrLive = evcs.NewError(evcs.CodeOrderHasPayment, "the order has a live payment")
 
-// CheckNoLive refuses (3013) when a payment of the order may still be paid.
+// CheckNoLive refuses (3013) when a payment of the order may still be paid. The
+// order is read before and written after it: a payment that begins in between
+// moves the order's version.
 func CheckNoLive(ctx context.Context, s Books, scope evcs.Scope, o evcs.OrderID) error {
 	list, err := s.OfOrder(ctx, scope, o)
 	if err != nil {
