@@ -42,10 +42,11 @@ func complete(t *rapid.T) (tariff.Snapshot, tariff.Curve) {
 	for i := range c.Points {
 		c.Points[i].At = c.Points[i].At.Add(shift)
 	}
+	day := time.Date(begin.Year(), begin.Month(), begin.Day(), 12, 0, 0, 0, time.UTC) // Havana has days without a midnight
 	for i := range 4 {
 		if rapid.Bool().Draw(t, "special") {
 			s.Holidays = append(s.Holidays, tariff.Holiday{
-				Date: begin.AddDate(0, 0, i).Format(time.DateOnly), CountsAs: rapid.SampledFrom(days).Draw(t, "counts as"),
+				Date: day.AddDate(0, 0, i).Format(time.DateOnly), CountsAs: rapid.SampledFrom(days).Draw(t, "counts as"),
 			})
 		}
 	}
