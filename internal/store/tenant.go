@@ -117,9 +117,18 @@ func (s Tenants) Chain(ctx context.Context, id evcs.TenantID) (tenant.Chain, err
 	return chain, nil
 }
 
-// LockChain implements tenant.Store.
+// LockChain implements tenant.Store. The root comes before the chain is read:
+// who moves a tenant holds it, so the chain stays as it was read, and however
+// many wait, each has to wait but once.
 func (s Tenants) LockChain(ctx context.Context, id evcs.TenantID) (tenant.Chain, error) {
-	return s.lock(ctx, id, func(*tenant.Tenant) bool { return true })
+	if err := s.lockOne(ctx, evcs.PlatformTenant); err != nil {
+		return nil, err
+	}
+	return s.lock(ctx, id, func(t *tenant.Tenant) bool { return t.ID != evcs.PlatformTenant })
+}
+
+func (s Tenants) lockOne(ctx context.Context, id evcs.TenantID) error {
+	return s.q.swap(ctx, "lock tenant", `UPDATE tenants SET chain_seq = chain_seq + 1 WHERE id = ? AND deleted_at = 0`, id)
 }
 
 // LockLimited implements tenant.Store.
@@ -142,7 +151,7 @@ func (s Tenants) lock(ctx context.Context, id evcs.TenantID, wanted func(*tenant
 			continue
 		}
 		locked++
-		if err := s.q.swap(ctx, "lock tenant", `UPDATE tenants SET chain_seq = chain_seq + 1 WHERE id = ? AND deleted_at = 0`, seen[i].ID); err != nil {
+		if err := s.lockOne(ctx, seen[i].ID); err != nil {
 			return nil, err
 		}
 	}
