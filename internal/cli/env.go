@@ -95,7 +95,7 @@ func (e *env) client() (*client.Client, error) {
 		return nil, err
 	}
 	if config.Token == "" {
-		return nil, errNotSignedIn
+		return nil, fmt.Errorf("%w (server %s)", errNotSignedIn, config.Server)
 	}
 	return e.dial(config)
 }

@@ -35,7 +35,7 @@ func newLogin(e *env) *cobra.Command {
 	})
 	c.Long = "Sign in with an identifier such as admin@tenant1. The password is asked for without echo, or read from\n" +
 		"standard input or a file; it is never an argument. The code of a second factor is asked for when there\n" +
-		"is one. The tokens are stored in tokens.json (0600)."
+		"is one. The tokens are stored in tokens.json (0600). Where no context exists yet, the server becomes one."
 	c.Flags().BoolVar(&opts.stdin, "password-stdin", false, "read the password from standard input")
 	c.Flags().StringVar(&opts.file, "password-file", "", "read the password from a file")
 	c.Flags().StringVar(&opts.code, "code-file", "", "read the code of the second factor, or a recovery code, from a file")
@@ -93,8 +93,22 @@ func loginRun(ctx context.Context, e *env, opts loginOptions) error {
 	if err := e.keepTokens(target)(result); err != nil {
 		return err
 	}
+	if err := e.settle(target); err != nil {
+		return err
+	}
 	e.note(e.say("Signed in to %s as %s", "已登录 %s: %s"), target.Server, result.UserInfo.Identifier)
 	return nil
+}
+
+// settle makes the server of the first sign-in the place where commands go:
+// who has no context yet does not want to say --server every time.
+func (e *env) settle(t target) error {
+	all, err := e.profiles().contexts()
+	if err != nil || len(all.Contexts) > 0 || t.Server == defaultServer {
+		return err
+	}
+	all.Current, all.Contexts[t.Name] = t.Name, place{Server: t.Server}
+	return e.profiles().setContexts(all)
 }
 
 // askCode asks for the code of the second factor, where there is somebody to ask.
