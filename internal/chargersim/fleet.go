@@ -101,6 +101,10 @@ func (f *Fleet) WindUp(ctx context.Context) error {
 	return nil
 }
 
+// TagsRefused is the name under which Counts has the cards that the platform
+// did not accept.
+const TagsRefused = "tags refused"
+
 // Counts are what happened how often: messages sent by action, answers, errors,
 // connections, faults.
 func (f *Fleet) Counts() map[string]int { return f.tally.all() }

@@ -29,7 +29,7 @@ func (u *unit) authorised(m *message, a wire.Answer) {
 	delete(u.authorising, m.Connector)
 	c := u.connectors[m.Connector-1]
 	if a.Status != "Accepted" {
-		u.tally.count("tags refused")
+		u.tally.count(TagsRefused)
 		return
 	}
 	if c.charge == nil && c.car != nil && c.operative {

@@ -12,8 +12,10 @@ import (
 )
 
 // platform takes every charger and every transaction, and counts the starts.
+// One that knows no cards takes none.
 type platform struct {
 	t      *testing.T
+	noTags bool
 	mu     sync.Mutex
 	starts int
 }
@@ -34,6 +36,9 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer := map[string]any{"idTagInfo": map[string]any{"status": "Accepted"}, "status": "Accepted", "interval": 300}
+		if p.noTags && string(frame[2]) == `"Authorize"` {
+			answer["idTagInfo"] = map[string]any{"status": "Invalid"}
+		}
 		if string(frame[2]) == `"StartTransaction"` {
 			p.mu.Lock()
 			p.starts++

@@ -59,8 +59,9 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer) int {
 		Use:   "simulate",
 		Short: "Run simulated chargers against a server",
 		Long: "Runs chargers that speak real OCPP 1.6J or cloudcharge, with cars that come, charge and leave, and with faults on\n" +
-			"request. The same seed brings the same cars and faults. The summary says what the server acknowledged.",
-		Example: "  evcsctl simulate --url ws://127.0.0.1:8085/ocpp --charger CP-1:SECRET --duration 1m --speed 60\n" +
+			"request. The same seed brings the same cars and faults. The summary says what the server acknowledged.\n" +
+			"Customers show cards that the server must know: see --tag and evcsctl id-tag create.",
+		Example: "  evcsctl simulate --url ws://127.0.0.1:8085/ocpp --charger CP-1:SECRET --tag DEMO --duration 1m --speed 60\n" +
 			"  evcsctl simulate --chargers chargers.csv --faults honest=100 --sessions 3 --speed 120 -o json",
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,7 +71,7 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer) int {
 				code = exitUsage
 				return err
 			}
-			code, err = o.run(cmd.Context(), cfg, out)
+			code, err = o.run(cmd.Context(), cfg, out, errOut)
 			return err
 		},
 	}
@@ -237,7 +238,7 @@ type Summary struct {
 }
 
 // run lets the fleet live for the duration, winds it up and reports.
-func (o *options) run(ctx context.Context, cfg chargersim.Config, out io.Writer) (int, error) {
+func (o *options) run(ctx context.Context, cfg chargersim.Config, out, errOut io.Writer) (int, error) {
 	fleet, err := chargersim.New(cfg)
 	if err != nil {
 		return exitUsage, err
@@ -253,8 +254,16 @@ func (o *options) run(ctx context.Context, cfg chargersim.Config, out io.Writer)
 	if werr := o.report(s, fleet.Journal(), out); werr != nil {
 		return exitFailed, werr
 	}
+	if s.Counts[chargersim.TagsRefused] > 0 {
+		fmt.Fprintln(errOut, tagHint)
+	}
 	return s.code(), err
 }
+
+// tagHint is for who wonders why no car charged.
+const tagHint = "evcsctl simulate: the server does not accept some cards of the customers (tags refused). Register them\n" +
+	"(evcsctl id-tag create --tag DEMO) and let the customers use them (--tag DEMO), or charge by evcsctl charger start\n" +
+	"with --profile remote."
 
 func (o *options) wait(ctx, life context.Context, fleet *chargersim.Fleet, ended chan error) error {
 	timer := time.NewTimer(o.duration)

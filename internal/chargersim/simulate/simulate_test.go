@@ -3,6 +3,7 @@ package simulate
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -44,6 +45,25 @@ func TestCommandRunsAgainstARealSocket(t *testing.T) {
 	}
 	if strings.Contains(string(text), "secret") {
 		t.Error("the journal tells the secret")
+	}
+}
+
+func TestCommandSaysHowCardsBecomeKnown(t *testing.T) {
+	t.Parallel()
+	for _, noTags := range []bool{true, false} {
+		srv := httptest.NewServer(&platform{t: t, noTags: noTags})
+		t.Cleanup(srv.Close)
+		var out, errOut bytes.Buffer
+		code := Command(t.Context(), []string{
+			"--url", "ws" + strings.TrimPrefix(srv.URL, "http") + "/ocpp", "--charger", "CP-1:secret", "--tag", "DEMO",
+			"--profile", "busy", "--sessions", "1", "--speed", "3600", "--duration", "5s",
+		}, &out, &errOut)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s%s", code, errOut.String(), out.String())
+		}
+		if told := strings.Contains(errOut.String(), "evcsctl id-tag create"); told != noTags {
+			t.Errorf("platform without cards %v: says %q", noTags, errOut.String())
+		}
 	}
 }
 
@@ -95,7 +115,7 @@ func TestCommandTellsWhenNobodyIsThere(t *testing.T) {
 	}
 	cfg, err := o.config()
 	must(t, err)
-	code, err := o.run(t.Context(), cfg, &out)
+	code, err := o.run(t.Context(), cfg, &out, io.Discard)
 	if code != exitUnreachable || err != nil {
 		t.Errorf("exit code %d, %v, %s%s", code, err, out.String(), errOut.String())
 	}
