@@ -147,6 +147,8 @@ func (e *env) hint(refused *client.Error) string {
 		return e.say("See evcsctl connection list and evcsctl rejection list", "参见 evcsctl connection list 与 evcsctl rejection list")
 	case refused.RetryAfter > 0:
 		return fmt.Sprintf(e.say("Try again in %s", "请在 %s 后重试"), refused.RetryAfter)
+	case refused.Replayed:
+		return e.say("This is the answer stored under the idempotency key; ask anew with another --key", "这是该幂等键已保存的应答; 如需重新请求, 请换一个 --key")
 	default:
 		return ""
 	}

@@ -29,6 +29,7 @@ type Error struct {
 	Path       string
 	TraceID    string
 	RetryAfter time.Duration
+	Replayed   bool   // the stored answer to an idempotency key
 	Raw        []byte // the whole answer
 }
 
@@ -54,7 +55,7 @@ func (e *Error) Facts() map[string]any {
 
 // refusal makes an Error of an answer that is no success.
 func refusal(status int, body []byte, header http.Header) *Error {
-	e := &Error{Status: status, Raw: body}
+	e := &Error{Status: status, Raw: body, Replayed: header.Get(api.HeaderIdempotencyReplayed) == "true"}
 	var failure api.Failure
 	if json.Unmarshal(body, &failure) == nil {
 		e.Code, e.Message, e.Data = failure.Code, failure.Message, failure.Data
