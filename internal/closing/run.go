@@ -564,7 +564,7 @@ func (c *Closer) failed(ctx context.Context, r *run, t *trouble) (recon.Batch, e
 	figures := r.matcher.Before()
 	figures.Problems = t.problems
 	cause := evcs.WithDetail(t.rule, evcs.Detail{
-		ZH: r.Channel + " " + r.Day + " " + t.message, EN: r.Channel + " " + r.Day + " " + t.message,
+		ZH: r.Channel + " " + r.Day + " " + evcs.Worded(t.message, false), EN: r.Channel + " " + r.Day + " " + t.message,
 	}, nil)
 	if r.DryRun {
 		r.batch.Fail(figures, code, t.message, r.sha, c.now())

@@ -122,10 +122,37 @@ func (f refusal) judge(t *testing.T, r row, english bool) {
 		want, other = r.en, han
 	}
 	detail, ok := strings.CutPrefix(f.message, want)
-	quoted := r.code == evcs.CodeStatementInvalid // what is wrong with a channel's file is told by its lines
-	if !ok || !quoted && other.MatchString(detail) {
+	if !ok || other.MatchString(detail) {
 		t.Errorf("%s, want it to begin with %s and to go on in the same language", f.message, want)
 	}
+	var data any
+	if err := json.Unmarshal(f.data, &data); err != nil && len(f.data) > 0 {
+		t.Errorf("%s: %v", f.data, err)
+	}
+	for _, text := range sentencesIn(data, "") {
+		if other.MatchString(text) {
+			t.Errorf("%s is told in data in the other language: %s", text, f.data)
+		}
+	}
+}
+
+// sentencesIn are the texts for people within the data of a refusal.
+func sentencesIn(data any, at string) (list []string) {
+	switch v := data.(type) {
+	case map[string]any:
+		for name, inner := range v {
+			list = append(list, sentencesIn(inner, name)...)
+		}
+	case []any:
+		for _, inner := range v {
+			list = append(list, sentencesIn(inner, at)...)
+		}
+	case string:
+		if slices.Contains([]string{"message", "failureMessage", "reason", "problems", "error"}, at) {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 // han is Chinese; latin are two English words side by side, which no Chinese

@@ -400,7 +400,7 @@ func (p Alerting) channels(ctx context.Context, a *evcs.Actor, in *channelFilter
 		return evcs.Page[api.NotificationChannel]{}, err
 	}
 	found, err := p.ReadChan.ChannelPage(ctx, scope, page)
-	return pageOf(found, channelJSON), err
+	return pageOf(found, worded(ctx, channelJSON)), err
 }
 
 func (p Alerting) find(ctx context.Context, a *evcs.Actor, id evcs.ChannelID, needed evcs.Permission) (*alarm.Channel, error) {
@@ -416,7 +416,7 @@ func (p Alerting) channel(ctx context.Context, a *evcs.Actor, in *ChannelPath) (
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(channelJSON(*c)), nil
+	return api.Ptr(channelJSON(*c, inEnglish(ctx))), nil
 }
 
 func (p Alerting) createChannel(ctx context.Context, a *evcs.Actor, in *struct{ Body api.CreateChannel }) (*api.NotificationChannel, error) {
@@ -439,7 +439,7 @@ func (p Alerting) createChannel(ctx context.Context, a *evcs.Actor, in *struct{ 
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(channelJSON(*c)), nil
+	return api.Ptr(channelJSON(*c, inEnglish(ctx))), nil
 }
 
 func secondsOf(n *int64) *time.Duration {
@@ -495,7 +495,7 @@ func (p Alerting) updateChannel(ctx context.Context, a *evcs.Actor, in *updateCh
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(channelJSON(*c)), nil
+	return api.Ptr(channelJSON(*c, inEnglish(ctx))), nil
 }
 
 func (p Alerting) deleteChannel(ctx context.Context, a *evcs.Actor, in *deleteChannel) (*Null, error) {
@@ -526,7 +526,7 @@ func trialJSON(status int, took time.Duration) *api.DeliveryTrial {
 	return &api.DeliveryTrial{OK: true, Status: numberOrNil(status), DurationMS: took.Milliseconds()}
 }
 
-func channelJSON(c alarm.Channel) api.NotificationChannel {
+func channelJSON(c alarm.Channel, english bool) api.NotificationChannel {
 	out := api.NotificationChannel{
 		ChannelID: int64(c.ID), TenantID: int64(c.Tenant), Type: string(c.Type), Name: c.Name,
 		Config: api.ChannelConfig{
@@ -535,7 +535,7 @@ func channelJSON(c alarm.Channel) api.NotificationChannel {
 		},
 		MinSeverity: string(c.MinSeverity), GroupSeconds: int64(c.Group / time.Second), RepeatMinutes: c.RepeatMinutes,
 		IncludeDescendants: api.Flag(c.IncludeDescendants), Enabled: api.Flag(c.Enabled), LastSuccessTime: api.AtOrNil(c.LastSuccess),
-		LastError: textOrNil(c.LastError), Version: c.Version,
+		LastError: remark(c.LastError, english), Version: c.Version,
 	}
 	if c.QuietFrom != "" {
 		out.QuietHours = &api.QuietHours{From: c.QuietFrom, To: c.QuietTo}

@@ -117,7 +117,7 @@ func (p Orders) result(ctx context.Context, res charging.Result) (*api.OrderResu
 	}
 	out := &api.OrderResult{Order: orderWithLines(l, lines), Duplicate: res.Duplicate}
 	if res.Command != nil {
-		out.Command = api.Ptr(commandJSON(res.Command))
+		out.Command = api.Ptr(commandJSON(res.Command, inEnglish(ctx)))
 	}
 	return out, nil
 }

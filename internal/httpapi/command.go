@@ -77,7 +77,7 @@ func (p Commands) list(ctx context.Context, a *evcs.Actor, in *commandFilter, pa
 	f := command.Filter{Charger: in.ChargerID.Or(0), Order: in.OrderID.Or(0), Types: in.Type, States: in.State}
 	f.From, f.To = span(a, in.StartTime, in.EndTime)
 	found, err := p.Read.CommandPage(ctx, scope, f, page)
-	return pageOf(found, commandJSON), err
+	return pageOf(found, worded(ctx, commandJSON)), err
 }
 
 func (p Commands) get(ctx context.Context, a *evcs.Actor, in *struct {
@@ -97,7 +97,7 @@ func (p Commands) get(ctx context.Context, a *evcs.Actor, in *struct {
 			return nil, err
 		}
 	}
-	return api.Ptr(commandJSON(c)), nil
+	return api.Ptr(commandJSON(c, inEnglish(ctx))), nil
 }
 
 func (p Commands) cancel(ctx context.Context, a *evcs.Actor, in *commandPath) (*api.Command, error) {
@@ -111,7 +111,7 @@ func (p Commands) cancel(ctx context.Context, a *evcs.Actor, in *commandPath) (*
 	if c, err = p.Engine.CancelCommand(ctx, a, evcs.Only(c.Tenant), c.ID); err != nil {
 		return nil, err
 	}
-	return api.Ptr(commandJSON(c)), nil
+	return api.Ptr(commandJSON(c, inEnglish(ctx))), nil
 }
 
 func (p Commands) reset(ctx context.Context, a *evcs.Actor, in *struct {
@@ -247,5 +247,5 @@ func (p Commands) ask(ctx context.Context, a *evcs.Actor, q charging.CommandRequ
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(commandJSON(made)), nil
+	return api.Ptr(commandJSON(made, inEnglish(ctx))), nil
 }

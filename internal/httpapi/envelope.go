@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
 	"golang.org/x/text/language"
+
+	"github.com/evcs/evcs/internal/evcs"
 )
 
 // words is a text in both languages of the contract.
@@ -16,6 +19,25 @@ func (w words) in(english bool) string {
 	}
 	return w.zh
 }
+
+// inEnglish reports the language of the answer to a request.
+func inEnglish(ctx context.Context) bool {
+	x := exchangeOf(ctx)
+	return x != nil && x.english
+}
+
+// worded is a wording of something in the language of the answer.
+func worded[In, Out any](ctx context.Context, word func(In, bool) Out) func(In) Out {
+	english := inEnglish(ctx)
+	return func(in In) Out { return word(in, english) }
+}
+
+// sentence is what the platform kept about something, in a language; nil for
+// none.
+func sentence(text string, english bool) *string { return textOrNil(evcs.Worded(text, english)) }
+
+// remark is a sentence for a place where people and devices speak too.
+func remark(text string, english bool) *string { return textOrNil(evcs.WordedAmong(text, english)) }
 
 // successText is the message of a success (§1.2).
 func successText(op *operation) words {

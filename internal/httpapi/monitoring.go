@@ -188,17 +188,17 @@ func (m Monitoring) get(ctx context.Context, a *evcs.Actor, in *AlertPath) (*api
 	if err != nil {
 		return nil, err
 	}
-	return &api.AlertDetail{Alert: alertWords(ctx)(*found), History: listOf(steps, stepJSON), Deliveries: noticesJSON(notices)}, nil
+	return &api.AlertDetail{Alert: alertWords(ctx)(*found), History: listOf(steps, worded(ctx, stepJSON)), Deliveries: noticesJSON(notices, inEnglish(ctx))}, nil
 }
 
 // noticesJSON are the attempts to tell: what waits for its first, or was muted,
 // has been no delivery.
-func noticesJSON(list []alarm.Notice) []api.AlertDelivery {
+func noticesJSON(list []alarm.Notice, english bool) []api.AlertDelivery {
 	out := []api.AlertDelivery{}
 	for _, n := range list {
 		if n.Attempts > 0 {
 			out = append(out, api.AlertDelivery{
-				ChannelID: int64(n.Channel), Time: api.At(n.Ended), OK: n.State == alarm.NoticeSent, Error: textOrNil(n.LastError),
+				ChannelID: int64(n.Channel), Time: api.At(n.Ended), OK: n.State == alarm.NoticeSent, Error: remark(n.LastError, english),
 			})
 		}
 	}
@@ -255,28 +255,21 @@ func (m Monitoring) change(ctx context.Context, a *evcs.Actor, id evcs.AlertID, 
 	return &changed, nil
 }
 
-// alertWords is alertJSON with the titles of built-in rules in the language
-// asked.
-func alertWords(ctx context.Context) func(alarm.Alert) api.Alert {
-	x := exchangeOf(ctx)
-	return func(a alarm.Alert) api.Alert {
-		out := alertJSON(a)
-		if title := alarm.TitleOf(a.Rule); x != nil && x.english && a.Title == title.ZH {
-			out.Title = title.EN
-		}
-		return out
-	}
-}
+// alertWords is alertJSON in the language asked.
+func alertWords(ctx context.Context) func(alarm.Alert) api.Alert { return worded(ctx, alertJSON) }
 
-func alertJSON(a alarm.Alert) api.Alert {
+func alertJSON(a alarm.Alert, english bool) api.Alert {
 	out := api.Alert{
 		AlertID: int64(a.ID), TenantID: idOrNil(a.Tenant), AlertType: string(a.Rule), Severity: string(a.Severity), Title: a.Title,
-		Message: a.Message, Source: a.Source, Status: string(a.Status), TargetType: textOrNil(a.Target.Type),
+		Message: evcs.Worded(a.Message, english), Source: a.Source, Status: string(a.Status), TargetType: textOrNil(a.Target.Type),
 		StationID: idOrNil(a.Station), ChargerID: idOrNil(a.Charger), Occurrences: a.Occurrences,
 		FirstTime: api.At(a.First), LastTime: api.At(a.Last), CreateTime: api.At(a.Created), UpdateTime: api.At(a.Updated),
 		AcknowledgedTime: api.AtOrNil(a.AcknowledgedAt), AcknowledgedBy: idOrNil(a.AcknowledgedBy),
 		ResolvedTime: api.AtOrNil(a.ResolvedAt), ResolvedBy: idOrNil(a.ResolvedBy), Resolution: a.Resolution,
 		AutoResolved: a.Automatic, Version: a.Version,
+	}
+	if title := alarm.TitleOf(a.Rule); english && a.Title == title.ZH {
+		out.Title = title.EN
 	}
 	if n, err := strconv.ParseInt(a.Target.ID, 10, 64); err == nil {
 		out.TargetID = &n
@@ -290,10 +283,10 @@ func alertJSON(a alarm.Alert) api.Alert {
 	return out
 }
 
-func stepJSON(s alarm.Step) api.AlertStep {
-	step := api.AlertStep{Time: api.At(s.At), Event: s.Event, Note: textOrNil(s.Note)}
+func stepJSON(s alarm.Step, english bool) api.AlertStep {
+	step := api.AlertStep{Time: api.At(s.At), Event: s.Event, Note: sentence(s.Note, english)}
 	if n, err := strconv.ParseInt(s.By, 10, 64); err == nil {
-		step.By = &n
+		step.By, step.Note = &n, textOrNil(s.Note) // a person's own words
 	}
 	return step
 }

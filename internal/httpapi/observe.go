@@ -85,7 +85,7 @@ func (o Observation) overview(ctx context.Context, a *evcs.Actor, in *Target) (*
 		return nil, err
 	}
 	parts := o.parts(ctx)
-	view := api.MonitoringOverview{Status: string(health.Overall(parts)), Services: listOf(parts, partJSON)}
+	view := api.MonitoringOverview{Status: string(health.Overall(parts)), Services: listOf(parts, worded(ctx, partJSON))}
 	for i := range view.Services {
 		view.Services[i].Details = nil
 	}
@@ -104,7 +104,7 @@ func (o Observation) overview(ctx context.Context, a *evcs.Actor, in *Target) (*
 	if err != nil {
 		return nil, err
 	}
-	view.Alerts = listOf(newest.Records, alertJSON)
+	view.Alerts = listOf(newest.Records, alertWords(ctx))
 	counts, err := o.Alerts.CountAlerts(ctx, scope, open)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (o Observation) versions(ctx context.Context, _ *evcs.Actor, _ *struct{}) (
 				GoVersion: n.Build.Go, ImageTag: textOrNil(n.Build.Image), SchemaVersion: n.Build.Schema, StartTime: api.At(n.Started),
 			}
 			if !v.Reachable {
-				v.Error = api.Ptr("not heard since " + api.At(n.Seen).String())
+				v.Error = sentence("not heard since "+api.At(n.Seen).String(), inEnglish(ctx))
 			}
 			list = append(list, v)
 		}
@@ -149,7 +149,7 @@ func portOf(part string, n health.Node) int {
 }
 
 func (o Observation) services(ctx context.Context, _ *evcs.Actor, _ *struct{}) (*[]api.Health, error) {
-	list := listOf(o.parts(ctx), partJSON)
+	list := listOf(o.parts(ctx), worded(ctx, partJSON))
 	return &list, nil
 }
 
@@ -158,13 +158,13 @@ func (o Observation) service(ctx context.Context, _ *evcs.Actor, in *ServicePath
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(partJSON(part)), nil
+	return api.Ptr(partJSON(part, inEnglish(ctx))), nil
 }
 
-func partJSON(p health.Part) api.Health {
+func partJSON(p health.Part, english bool) api.Health {
 	h := api.Health{
 		ServiceName: p.Name, Status: string(p.Status), InstanceCount: len(p.Instances), HealthyInstances: p.Healthy,
-		UnhealthyInstances: len(p.Instances) - p.Healthy, LastCheckTime: api.At(p.Checked), Checks: listOf(p.Checks, checkJSON),
+		UnhealthyInstances: len(p.Instances) - p.Healthy, LastCheckTime: api.At(p.Checked), Checks: listOf(p.Checks, func(c health.Check) api.HealthCheck { return checkJSON(c, english) }),
 	}
 	if took, ok := p.Took(); ok {
 		h.ResponseTime = millis(took)
@@ -184,8 +184,8 @@ func partJSON(p health.Part) api.Health {
 	return h
 }
 
-func checkJSON(c health.Check) api.HealthCheck {
-	return api.HealthCheck{Name: c.Name, Status: string(c.Status), Message: textOrNil(c.Message), ResponseTime: millis(c.Took)}
+func checkJSON(c health.Check, english bool) api.HealthCheck {
+	return api.HealthCheck{Name: c.Name, Status: string(c.Status), Message: sentence(c.Message, english), ResponseTime: millis(c.Took)}
 }
 
 // millis is a duration in milliseconds with three decimals.

@@ -175,7 +175,7 @@ func (p Orders) timeline(ctx context.Context, a *evcs.Actor, in *orderPath) (*[]
 	}
 	list, err := p.Read.Timeline(ctx, evcs.Only(l.Order.Tenant), in.OrderID)
 	return api.Ptr(listOf(list, func(e order.Entry) api.TimelineEntry {
-		out := api.TimelineEntry{Time: api.AtMS(e.At), Event: e.Event, To: api.Ptr(int(e.To)), By: textOrNil(e.By), Detail: textOrNil(e.Detail)}
+		out := api.TimelineEntry{Time: api.AtMS(e.At), Event: e.Event, To: api.Ptr(int(e.To)), By: textOrNil(e.By), Detail: remark(e.Detail, inEnglish(ctx))}
 		if e.From != order.None {
 			out.From = api.Ptr(int(e.From))
 		}

@@ -66,10 +66,10 @@ func sessionJSON(l order.ListedSession) api.Session {
 	return out
 }
 
-func commandJSON(c *command.Command) api.Command {
+func commandJSON(c *command.Command, english bool) api.Command {
 	out := api.Command{
 		CommandID: int64(c.ID), TenantID: int64(c.Tenant), ChargerID: int64(c.Charger), ConnectorNo: numberOrNil(c.Connector), Type: c.Type,
-		State: string(c.State), Params: c.Shown(), Result: c.Result, Reason: textOrNil(c.Reason), OrderID: idOrNil(c.Order), SessionID: textOrNil(c.Session),
+		State: string(c.State), Params: c.Shown(), Result: c.Result, Reason: remark(c.Reason, english), OrderID: idOrNil(c.Order), SessionID: textOrNil(c.Session),
 		RequestedBy: textOrNil(c.RequestedBy), CreateTime: api.AtMS(c.CreatedAt), SentTime: api.AtMSOrNil(c.SentAt), AnswerTime: api.AtMSOrNil(c.AnsweredAt),
 		EndTime: api.AtMSOrNil(c.EndedAt), Deadline: api.At(c.Deadline),
 	}

@@ -142,7 +142,7 @@ func (p Recon) run(ctx context.Context, a *evcs.Actor, channel, day string, b ap
 	}
 	q := closing.Request{Tenant: owner, Channel: channel, Day: day, Force: bool(orZero(b.Force)), DryRun: bool(orZero(b.DryRun))}
 	batch, err := p.Closer.Execute(ctx, q, delayed(ctx, time.Duration(wait)*time.Second))
-	result := p.result(batch)
+	result := p.result(batch, inEnglish(ctx))
 	result.DryRun = q.DryRun
 	if err != nil && batch.FailureCode != 0 {
 		return nil, withResult(err, result)
@@ -175,7 +175,7 @@ func (p Recon) batches(ctx context.Context, a *evcs.Actor, in *batchFilter, page
 	found, err := p.Read.BatchPage(ctx, scope, recon.BatchFilter{
 		Channel: in.Channel, Statuses: in.Status, From: string(in.StartDate.Or("")), To: string(in.EndDate.Or("")), Closed: flagPtr(in.Closed),
 	}, page)
-	return pageOf(found, p.result), err
+	return pageOf(found, worded(ctx, p.result)), err
 }
 
 func (p Recon) one(ctx context.Context, a *evcs.Actor, id evcs.BatchID) (recon.Batch, error) {
@@ -191,7 +191,7 @@ func (p Recon) batch(ctx context.Context, a *evcs.Actor, in *batchPath) (*api.Re
 	if err != nil {
 		return nil, err
 	}
-	result := p.result(b)
+	result := p.result(b, inEnglish(ctx))
 	return &result, nil
 }
 
@@ -227,7 +227,7 @@ func (p Recon) reopen(ctx context.Context, a *evcs.Actor, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	result := p.result(b)
+	result := p.result(b, inEnglish(ctx))
 	return &result, nil
 }
 

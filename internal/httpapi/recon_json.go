@@ -18,8 +18,8 @@ import (
 	"github.com/evcs/evcs/internal/recon"
 )
 
-// result is a batch on the wire.
-func (p Recon) result(b recon.Batch) api.ReconResult {
+// result is a batch on the wire; what failed is said in a language.
+func (p Recon) result(b recon.Batch, english bool) api.ReconResult {
 	f := b.Figures
 	status := b.Shown(p.Clock.Now())
 	r := api.ReconResult{
@@ -29,9 +29,9 @@ func (p Recon) result(b recon.Batch) api.ReconResult {
 			LocalOnly: f.Counts.LocalOnly, ChannelOnly: f.Counts.ChannelOnly, AmountMismatch: f.Counts.AmountMismatch,
 			StatusMismatch: f.Counts.StatusMismatch, Duplicate: f.Counts.Duplicate, FeeMismatch: f.Counts.FeeMismatch, Suspense: f.Counts.Suspense,
 		},
-		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: textOrNil(b.FailureMessage),
+		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: sentence(b.FailureMessage, english),
 		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
-		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems), Funds: fundsJSON(f.Funds),
+		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems, english), Funds: fundsJSON(f.Funds),
 	}
 	for _, n := range f.Ignored {
 		r.IgnoredCount += int64(n)
@@ -75,11 +75,13 @@ func fundsJSON(f *recon.FundFigures) *api.ReconFunds {
 	return out
 }
 
-func problemsJSON(list []payment.Problem) []api.Problem {
+func problemsJSON(list []payment.Problem, english bool) []api.Problem {
 	if len(list) == 0 {
 		return nil
 	}
-	return listOf(list, func(p payment.Problem) api.Problem { return api.Problem{Line: int64(p.Line), Message: p.Message} })
+	return listOf(list, func(p payment.Problem) api.Problem {
+		return api.Problem{Line: int64(p.Line), Message: evcs.Worded(p.Message, english)}
+	})
 }
 
 func proofJSON(p *recon.Proof) *api.Proof {
@@ -276,7 +278,7 @@ func (p Recon) upload(ctx context.Context, a *evcs.Actor, _ *struct{}, out Reply
 	answer := api.Statement{
 		StatementID: st.ID, Channel: st.Channel, StatementDate: api.Date(st.Day), Kind: st.Kind, SHA256: st.SHA256, Rows: int64(st.Summary.Rows),
 		PayTotal: api.Money(st.Summary.PayTotal), RefundTotal: api.Money(st.Summary.RefundTotal), FeeTotal: api.Money(st.Summary.FeeTotal),
-		Problems: append([]api.Problem{}, problemsJSON(st.Summary.Problems)...),
+		Problems: append([]api.Problem{}, problemsJSON(st.Summary.Problems, out.English)...),
 	}
 	if errors.Is(err, recon.ErrInvalid) {
 		return withResult(err, answer)

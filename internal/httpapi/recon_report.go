@@ -75,7 +75,7 @@ func (p ReconReports) report(ctx context.Context, a *evcs.Actor, id evcs.BatchID
 		return nil, err
 	}
 	r := &dayReport{batch: b, ReconReport: api.ReconReport{
-		Batch: p.Recon.result(b), Kinds: []api.ReconKind{}, Differences: []api.Difference{}, CreateTime: api.At(p.Clock.Now()),
+		Batch: p.Recon.result(b, inEnglish(ctx)), Kinds: []api.ReconKind{}, Differences: []api.Difference{}, CreateTime: api.At(p.Clock.Now()),
 	}}
 	if b.Proof != nil {
 		r.Proof = proofJSON(b.Proof)
@@ -245,7 +245,7 @@ func (p ReconReports) csv(ctx context.Context, a *evcs.Actor, in *batchPath, rep
 		rows++
 	}
 	_ = w.Write(reportColumns)
-	for _, f := range fields(p.Recon.result(b), zone) {
+	for _, f := range fields(p.Recon.result(b, reply.English), zone) {
 		write("SUMMARY", f[0], f[1])
 	}
 	if b.Proof != nil {

@@ -90,7 +90,7 @@ func (p Webhooks) list(ctx context.Context, a *evcs.Actor, in *webhookFilter, pa
 		return evcs.Page[api.Webhook]{}, err
 	}
 	found, err := p.Read.WebhookPage(ctx, scope, page)
-	return pageOf(found, webhookJSON), err
+	return pageOf(found, worded(ctx, webhookJSON)), err
 }
 
 func (p Webhooks) find(ctx context.Context, a *evcs.Actor, id evcs.WebhookID, needed evcs.Permission) (*webhook.Webhook, error) {
@@ -113,7 +113,7 @@ func (p Webhooks) create(ctx context.Context, a *evcs.Actor, in *struct{ Body ap
 	if err != nil {
 		return nil, err
 	}
-	return &api.NewWebhook{Webhook: webhookJSON(*w), Secret: secret}, nil
+	return &api.NewWebhook{Webhook: webhookJSON(*w, inEnglish(ctx)), Secret: secret}, nil
 }
 
 func (p Webhooks) get(ctx context.Context, a *evcs.Actor, in *WebhookPath) (*api.Webhook, error) {
@@ -121,7 +121,7 @@ func (p Webhooks) get(ctx context.Context, a *evcs.Actor, in *WebhookPath) (*api
 	if err != nil {
 		return nil, err
 	}
-	return api.Ptr(webhookJSON(*w)), nil
+	return api.Ptr(webhookJSON(*w, inEnglish(ctx))), nil
 }
 
 func (p Webhooks) update(ctx context.Context, a *evcs.Actor, in *updateWebhook) (*api.NewWebhook, error) {
@@ -137,7 +137,7 @@ func (p Webhooks) update(ctx context.Context, a *evcs.Actor, in *updateWebhook) 
 	if err != nil {
 		return nil, err
 	}
-	return &api.NewWebhook{Webhook: webhookJSON(*w), Secret: secret}, nil
+	return &api.NewWebhook{Webhook: webhookJSON(*w, inEnglish(ctx)), Secret: secret}, nil
 }
 
 func (p Webhooks) remove(ctx context.Context, a *evcs.Actor, in *deleteWebhook) (*Null, error) {
@@ -173,7 +173,7 @@ func (p Webhooks) deliveries(ctx context.Context, a *evcs.Actor, in *deliveryFil
 		return evcs.Page[api.WebhookDelivery]{}, err
 	}
 	list, err := p.Read.DeliveryPage(ctx, evcs.Only(found.Tenant), in.WebhookID, in.State, page)
-	return pageOf(list, deliveryJSON), err
+	return pageOf(list, worded(ctx, deliveryJSON)), err
 }
 
 func (p Webhooks) redeliver(ctx context.Context, a *evcs.Actor, in *redeliver) (*api.Redelivered, error) {
@@ -192,18 +192,18 @@ func (p Webhooks) redeliver(ctx context.Context, a *evcs.Actor, in *redeliver) (
 	return &api.Redelivered{Queued: n}, nil
 }
 
-func webhookJSON(w webhook.Webhook) api.Webhook {
+func webhookJSON(w webhook.Webhook, english bool) api.Webhook {
 	return api.Webhook{
 		WebhookID: int64(w.ID), TenantID: int64(w.Tenant), Name: w.Name, URL: w.URL, Types: append([]string{}, w.Types...),
 		IncludeDescendants: api.Flag(w.IncludeDescendants), Enabled: api.Flag(w.Enabled), LastSuccessTime: api.AtOrNil(w.LastSuccess),
-		LastError: textOrNil(w.LastError), Pending: w.Pending, CreateTime: api.At(w.Created), Version: w.Version,
+		LastError: remark(w.LastError, english), Pending: w.Pending, CreateTime: api.At(w.Created), Version: w.Version,
 	}
 }
 
-func deliveryJSON(d webhook.Delivery) api.WebhookDelivery {
+func deliveryJSON(d webhook.Delivery, english bool) api.WebhookDelivery {
 	out := api.WebhookDelivery{
 		DeliveryID: d.ID, EventID: int64(d.Event), Type: d.Type, State: string(d.State), Attempts: d.Attempts, LastStatus: idOrNil(d.LastStatus),
-		LastError: textOrNil(d.LastError),
+		LastError: remark(d.LastError, english),
 	}
 	if d.State == webhook.Pending {
 		out.NextTime = api.AtOrNil(d.Next)

@@ -86,7 +86,7 @@ func (c Crier) webhook(ctx context.Context, m alarm.Message) (int, error) {
 		}
 		list = append(list, told{
 			NoticeID: i.Notice, Kind: string(i.Kind), AlertID: int64(a.ID), TenantID: orNil(a.Tenant), AlertType: string(a.Rule), Severity: string(a.Severity),
-			Status: string(a.Status), Title: words(alarm.TitleOf(a.Rule)).in(m.English), Message: a.Message, TargetType: a.Target.Type,
+			Status: string(a.Status), Title: words(alarm.TitleOf(a.Rule)).in(m.English), Message: evcs.Worded(a.Message, m.English), TargetType: a.Target.Type,
 			TargetID: a.Target.ID, StationID: orNil(a.Station), ChargerID: orNil(a.Charger), Occurrences: a.Occurrences,
 			FirstTime: a.First.UTC().Format(time.RFC3339), LastTime: a.Last.UTC().Format(time.RFC3339),
 		})

@@ -86,11 +86,38 @@ func withoutURL(err error) error {
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return errors.New("no answer within 10 s")
 	}
-	if errors.Is(err, outbound.ErrAddress) {
-		return outbound.ErrAddress
+	if why := unreached(err); why != nil {
+		return why
 	}
 	if inner := errors.Unwrap(err); inner != nil { // of url.Error
 		return inner
 	}
 	return errors.New("the receiver cannot be reached")
+}
+
+// unreached words why a host was not reached without naming what lies between,
+// such as our name server; nil when it was reached.
+func unreached(err error) error {
+	if errors.Is(err, outbound.ErrAddress) {
+		return outbound.ErrAddress
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return errors.New("the name of the host has no address")
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return errors.New("the certificate of the host is not trusted")
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return errors.New("the host does not speak TLS")
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("the host refused the connection")
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("the connection ended without an answer")
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return errors.New("the receiver cannot be reached")
+	}
+	return nil
 }

@@ -63,6 +63,9 @@ func (m *Mailer) send(ctx context.Context, to []string, subject, text string) er
 		return fmt.Errorf("mail server: %w", err)
 	}
 	if err := client.DialAndSendWithContext(limit, message); err != nil {
+		if why := unreached(err); why != nil {
+			err = why
+		}
 		return fmt.Errorf("send mail: %w", err)
 	}
 	return nil

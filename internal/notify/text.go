@@ -72,7 +72,7 @@ func lines(m alarm.Message, mark string) []string {
 		head := fmt.Sprintf("[%s][%s] %s", kindText(i.Kind, m.English), severityText(a.Severity, m.English), words(alarm.TitleOf(a.Rule)).in(m.English))
 		list = append(list, mark+head+mark)
 		if a.Message != "" {
-			list = append(list, a.Message)
+			list = append(list, evcs.Worded(a.Message, m.English))
 		}
 		at := a.First
 		label := words{ZH: "发生时间", EN: "since"}
