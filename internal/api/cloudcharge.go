@@ -120,12 +120,21 @@ type CloudStarted struct {
 
 // CloudStop is the data of a stop; energy or meterStop is needed.
 type CloudStop struct {
-	Energy      *KWh     `json:"energy,omitempty" minimum:"0" doc:"kWh delivered"`
-	MeterStop   *KWh     `json:"meterStop,omitempty" minimum:"0" doc:"Energy register at the end, kWh"`
-	Duration    *Measure `json:"duration,omitempty" minimum:"0" doc:"Minutes"`
-	EndTime     *string  `json:"endTime,omitempty" maxLength:"64" doc:"Now when absent"`
-	Reason      *string  `json:"reason,omitempty" maxLength:"64" doc:"Manual stop when absent"`
-	ConnectorNo *int     `json:"connectorNo,omitempty" minimum:"1" maximum:"32"`
+	Energy      *KWh          `json:"energy,omitempty" minimum:"0" doc:"kWh delivered"`
+	MeterStop   *KWh          `json:"meterStop,omitempty" minimum:"0" doc:"Energy register at the end, kWh"`
+	Duration    *Measure      `json:"duration,omitempty" minimum:"0" doc:"Minutes"`
+	EndTime     *string       `json:"endTime,omitempty" maxLength:"64" doc:"Now when absent"`
+	Reason      *string       `json:"reason,omitempty" maxLength:"64" doc:"Manual stop when absent"`
+	ConnectorNo *int          `json:"connectorNo,omitempty" minimum:"1" maximum:"32"`
+	Amount      *Money        `json:"amount,omitempty" minimum:"0" maximum:"1000000" doc:"What the charger itself says that the energy cost, electricity and service, CNY; compared with the bill, never billed"`
+	Periods     []CloudPeriod `json:"periods,omitempty" maxItems:"4" doc:"Its parts by the kind of period, each kind once"`
+}
+
+// CloudPeriod is the part of a charger's own bill in one kind of period.
+type CloudPeriod struct {
+	PeriodKind string `json:"periodKind" enum:"SHARP,PEAK,FLAT,VALLEY"`
+	Energy     KWh    `json:"energy" minimum:"0" doc:"kWh"`
+	Amount     Money  `json:"amount" minimum:"0" maximum:"1000000" doc:"CNY, electricity and service"`
 }
 
 // CloudStopped is the answer to a stop.

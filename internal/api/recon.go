@@ -33,35 +33,50 @@ type ExecuteRecon struct {
 
 // ReconResult is the outcome of a reconciliation, its batch at the same time.
 type ReconResult struct {
-	BatchID            int64       `json:"batchId"`
-	RunNo              int         `json:"runNo"`
-	TenantID           int64       `json:"tenantId"`
-	ReconciliationDate Date        `json:"reconciliationDate"`
-	Channel            string      `json:"channel"`
-	Status             string      `json:"status" enum:"SUCCESS,PARTIAL,FAILED,RUNNING"`
-	TotalCount         int64       `json:"totalCount"`
-	MatchedCount       int64       `json:"matchedCount"`
-	MismatchCount      *int64      `json:"mismatchCount"`
-	SystemTotalAmount  Money       `json:"systemTotalAmount"`
-	ChannelTotalAmount *Money      `json:"channelTotalAmount"`
-	AmountDifference   *Money      `json:"amountDifference"`
-	SuccessRate        *Percent    `json:"successRate"`
-	Counts             ReconCounts `json:"counts"`
-	FeeTotal           *Money      `json:"feeTotal"`
-	SuspenseIn         int64       `json:"suspenseIn"`
-	SuspenseOut        int64       `json:"suspenseOut"`
-	StatementSHA256    *string     `json:"statementSha256"`
-	FailureCode        *int        `json:"failureCode"`
-	FailureMessage     *string     `json:"failureMessage"`
-	OpenDifferences    int64       `json:"openDifferences"`
-	PendingReview      int64       `json:"pendingReview"`
-	Closed             bool        `json:"closed"`
-	DryRun             bool        `json:"dryRun"`
-	StartedTime        Time        `json:"startedTime"`
-	FinishedTime       *Time       `json:"finishedTime"`
-	StatementProblems  []Problem   `json:"problems,omitzero" doc:"Only with 4012"`
-	IgnoredCount       int64       `json:"ignoredCount" doc:"Lines of the statements that are neither payment nor refund"`
-	Funds              *ReconFunds `json:"funds" doc:"Did the money move; null without fund statements"`
+	BatchID            int64          `json:"batchId"`
+	RunNo              int            `json:"runNo"`
+	TenantID           int64          `json:"tenantId"`
+	ReconciliationDate Date           `json:"reconciliationDate"`
+	Channel            string         `json:"channel"`
+	Status             string         `json:"status" enum:"SUCCESS,PARTIAL,FAILED,RUNNING"`
+	TotalCount         int64          `json:"totalCount"`
+	MatchedCount       int64          `json:"matchedCount"`
+	MismatchCount      *int64         `json:"mismatchCount"`
+	SystemTotalAmount  Money          `json:"systemTotalAmount"`
+	ChannelTotalAmount *Money         `json:"channelTotalAmount"`
+	AmountDifference   *Money         `json:"amountDifference"`
+	SuccessRate        *Percent       `json:"successRate"`
+	Counts             ReconCounts    `json:"counts"`
+	FeeTotal           *Money         `json:"feeTotal"`
+	SuspenseIn         int64          `json:"suspenseIn"`
+	SuspenseOut        int64          `json:"suspenseOut"`
+	StatementSHA256    *string        `json:"statementSha256"`
+	FailureCode        *int           `json:"failureCode"`
+	FailureMessage     *string        `json:"failureMessage"`
+	OpenDifferences    int64          `json:"openDifferences"`
+	PendingReview      int64          `json:"pendingReview"`
+	Closed             bool           `json:"closed"`
+	DryRun             bool           `json:"dryRun"`
+	StartedTime        Time           `json:"startedTime"`
+	FinishedTime       *Time          `json:"finishedTime"`
+	StatementProblems  []Problem      `json:"problems,omitzero" doc:"Only with 4012"`
+	IgnoredCount       int64          `json:"ignoredCount" doc:"Lines of the statements that are neither payment nor refund"`
+	Funds              *ReconFunds    `json:"funds" doc:"Did the money move; null without fund statements"`
+	Chargers           *ReconChargers `json:"chargers" doc:"Our bills beside the chargers' own; null when no charger told one"`
+}
+
+// ReconChargers are the chargers' leg of a day: what we billed for energy beside
+// what the chargers say themselves.
+type ReconChargers struct {
+	TotalCount     int64 `json:"totalCount" doc:"Orders paid over the channel of which the charger told its own bill; the later of payment and bill is in the day"`
+	MatchedCount   int64 `json:"matchedCount" doc:"Within 0.01 kWh, and within 0.01 CNY in each kind of period"`
+	EnergyMismatch int64 `json:"energyMismatchCount"`
+	AmountMismatch int64 `json:"amountMismatchCount"`
+	LocalAmount    Money `json:"localAmount" doc:"Ours for energy, electricity and service, where the charger told an amount"`
+	ChargerAmount  Money `json:"chargerAmount"`
+	LocalEnergy    KWh   `json:"localEnergy" doc:"Ours, where the charger told one"`
+	ChargerEnergy  KWh   `json:"chargerEnergy"`
+	UnlistedCount  int64 `json:"unlistedCount" doc:"Differences beyond the first 10000, which alone are listed"`
 }
 
 // ReconFunds are the second and third leg of a day: the trade statement beside
@@ -134,6 +149,8 @@ type Difference struct {
 	ChannelAmount  *Money      `json:"channelAmount"`
 	LocalFee       *Money      `json:"localFee"`
 	ChannelFee     *Money      `json:"channelFee"`
+	LocalEnergy    *KWh        `json:"localEnergy" doc:"Of a difference with a charger's own bill: what we billed"`
+	ChannelEnergy  *KWh        `json:"channelEnergy" doc:"Likewise, what the charger says"`
 	LocalStatus    *string     `json:"localStatus"`
 	ChannelStatus  *string     `json:"channelStatus"`
 	LocalTime      *Time       `json:"localTime"`

@@ -220,7 +220,7 @@ func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, p
 		case chosen.Station != 0 && chosen.Station != o.Station:
 			return order.Change{}, evcs.Invalid(evcs.FieldFault{Field: "billingPlanId", Message: "belongs to another station"})
 		}
-		r := &running{session: x}
+		r := &running{session: x, order: o}
 		if r.snapshot, err = s.frozen(ctx, tx, chosen.Snapshot); err != nil {
 			return order.Change{}, err
 		}
@@ -241,6 +241,13 @@ func (e *Engine) Reprice(ctx context.Context, a *evcs.Actor, old *order.Order, p
 		if dry {
 			out.Order = o
 			return order.Change{}, errDry
+		}
+		claim, err := tx.Orders().Claim(ctx, s.scope(), o.ID)
+		if err != nil {
+			return c, err
+		}
+		if claim != nil {
+			o.Anomalies = o.Anomalies.Without(order.DeviceBillDiff).With(order.CheckClaim(claim.Bill, o.Energy, out.Lines).Marks()...)
 		}
 		if err := tx.Orders().SetLines(ctx, o, out.Lines); err != nil {
 			return c, err

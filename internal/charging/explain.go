@@ -92,13 +92,17 @@ func (b Bills) Explain(ctx context.Context, o *order.Order) (*Explained, error) 
 	return out, nil
 }
 
-// zone is the zone of the order's station; of the tenant's when it is gone.
+// zone is the zone that was frozen with the order; of one from before zones
+// were kept, its station's present one, or the tenant's when that is gone.
 func (b Bills) zone(ctx context.Context, o *order.Order) (*time.Location, error) {
 	chain, err := b.Tenants.Chain(ctx, o.Tenant)
 	if err != nil {
 		return nil, err
 	}
 	zone := chain.Settings().Zone()
+	if o.Zone != "" {
+		return priced(o, zone), nil
+	}
 	place, err := b.Stations.Station(ctx, evcs.Only(o.Tenant), o.Station)
 	switch {
 	case errors.Is(err, station.ErrStationNotFound):

@@ -87,3 +87,78 @@ func TestAnOrderIsExplainedInEveryState(t *testing.T) {
 		}
 	})
 }
+
+// TestAnOrderKeepsItsZone: a station that moves to another zone, in the middle of
+// a session or after it, changes neither what the session costs nor why. An
+// order from before zones were kept follows its station.
+func TestAnOrderKeepsItsZone(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		y := newYard(t, db, false)
+		y.write(func(tx *store.Tx) error {
+			if err := y.makePlan(t.Context(), tx); err != nil {
+				return err
+			}
+			p, err := tx.Tariffs().Plan(t.Context(), evcs.Only(y.id.Tenant), y.plan)
+			if err != nil {
+				return err
+			}
+			p.Revision, p.Segments = 2, []tariff.Segment{ // mornings 1.50, afternoons 3.00
+				{From: 0, To: 720, Kind: tariff.Valley, EnergyPrice: 100_000, ServicePrice: 50_000},
+				{From: 720, To: 1440, Kind: tariff.Peak, EnergyPrice: 200_000, ServicePrice: 100_000},
+			}
+			frozen := &tariff.Snapshot{Tenant: p.Tenant, Plan: p.ID, PlanCode: p.Code, PlanName: p.Name, Revision: 2, Segments: p.Segments, Created: began}
+			if err := tx.Tariffs().Freeze(t.Context(), frozen); err != nil {
+				return err
+			}
+			p.Snapshot = frozen.ID
+			return tx.Tariffs().UpdatePlan(t.Context(), evcs.Only(p.Tenant), p)
+		})
+		move := func(zone string) {
+			y.write(func(tx *store.Tx) error {
+				s, err := tx.Stations().Station(t.Context(), evcs.Only(y.id.Tenant), 1)
+				if err != nil {
+					return err
+				}
+				s.TimeZone = &zone
+				return tx.Stations().UpdateStation(t.Context(), evcs.Only(y.id.Tenant), s)
+			})
+		}
+		a, stop := y.charge("moves") // 10:00 to 11:00 in Shanghai
+		move("Pacific/Auckland")     // 15:00 to 16:00 there
+		if o := y.order(a.Session); y.explain(o).Zone.String() != "Asia/Shanghai" {
+			t.Errorf("running: explained in %s", y.explain(o).Zone)
+		}
+		y.stop(stop)
+		o := y.order(a.Session)
+		if x := y.explain(o); o.Amount != 3000 || o.Zone != "Asia/Shanghai" || x.Zone.String() != o.Zone || !x.Agrees || x.Bill.Amount != o.Amount {
+			t.Errorf("%s in %s, explained as %s in %s, agrees %v", o.Amount, o.Zone, x.Bill.Amount, x.Zone, x.Agrees)
+		}
+		held := y.order(y.stopHeld().Session)
+		repriced, err := y.engine.Reprice(t.Context(), y.actor, held, y.plan, "again", true)
+		if err != nil || held.Zone != "Pacific/Auckland" || len(repriced.Lines) != 1 || repriced.Lines[0].PeriodKind != tariff.Peak {
+			t.Errorf("the next order is of %s, priced as %+v, %v", held.Zone, repriced.Lines, err)
+		}
+		move("America/Sao_Paulo") // the first was there before midnight, the second after it
+		if repriced, err = y.engine.Reprice(t.Context(), y.actor, held, y.plan, "again", true); err != nil || repriced.Lines[0].PeriodKind != tariff.Peak {
+			t.Errorf("priced anew after the move: %+v, %v", repriced.Lines, err)
+		}
+		old := *o
+		old.Zone = ""
+		if x := y.explain(&old); x.Zone.String() != "America/Sao_Paulo" || x.Agrees {
+			t.Errorf("an old order is explained in %s, agrees %v", x.Zone, x.Agrees)
+		}
+	})
+}
+
+// stopHeld is a session that ends held, for an absurd meter.
+func (y *yard) stopHeld() device.StopAnswer {
+	y.t.Helper()
+	a, stop := y.charge("held")
+	stop.Register = energy(9000)
+	got := y.stop(stop)
+	if got.Session != a.Session {
+		y.t.Fatalf("%+v", got)
+	}
+	return got
+}

@@ -22,7 +22,7 @@ func (s *site) newOrder(ctx context.Context, tx Tx, x *order.Session, source ord
 	return &order.Order{
 		Tenant: s.tenant, No: no, Station: s.charger.Station, StationName: s.station.Name, Charger: s.place.id, ChargerCode: s.charger.Code,
 		Connector: x.Connector, SessionID: x.ID, Session: x.UID, User: x.User, IDTag: x.IDTag, Source: source, StartState: order.Started,
-		StartedAt: x.StartedAt, CreatedAt: at, UpdatedAt: at,
+		StartedAt: x.StartedAt, CreatedAt: at, UpdatedAt: at, Zone: s.zone.String(),
 	}, nil
 }
 
@@ -50,6 +50,18 @@ func (s *site) freezeIfAny(ctx context.Context, tx Tx, r *running, at time.Time)
 	return err
 }
 
+// priced is the zone in which an order is priced: the one that was frozen with
+// it; of an order from before zones were kept, the station's present one.
+func priced(o *order.Order, present *time.Location) *time.Location {
+	if o.Zone == "" || o.Zone == present.String() {
+		return present
+	}
+	if zone, err := evcs.Zone(o.Zone); err == nil {
+		return zone
+	}
+	return present
+}
+
 // bill prices a session that has ended or goes on, by its track or, where that
 // does not tell all, by every reading. Without a tariff it is empty, and the
 // order is held.
@@ -57,11 +69,11 @@ func (s *site) bill(r *running, readings []tariff.Point) (tariff.Bill, error) {
 	if r.snapshot == nil {
 		return tariff.Bill{}, nil
 	}
-	x := r.session
+	x, zone := r.session, priced(r.order, s.zone)
 	if readings == nil {
-		return tariff.Price(*r.snapshot, r.track.Curve(s.zone, x.StartedAt, x.Until(), x.Energy))
+		return tariff.Price(*r.snapshot, r.track.Curve(zone, x.StartedAt, x.Until(), x.Energy))
 	}
-	return tariff.Price(*r.snapshot, tariff.Curve{Zone: s.zone, Start: x.StartedAt, Stop: x.Until(), Points: readings, Total: x.Energy})
+	return tariff.Price(*r.snapshot, tariff.Curve{Zone: zone, Start: x.StartedAt, Stop: x.Until(), Points: readings, Total: x.Energy})
 }
 
 // curve is what pricing needs of a session's readings.
@@ -117,6 +129,10 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 		x.Anomalies, bill = x.Anomalies.With(order.EnergyImplausible), tariff.Bill{}
 		e.Log.ErrorContext(ctx, "pricing failed", slog.Any("session", x.UID), slog.Any("error", err))
 	}
+	claim := x.Claim(how.stop.Bill)
+	if claim != nil {
+		x.Anomalies = x.Anomalies.With(order.CheckClaim(*claim, x.Energy, bill.Lines).Marks()...)
+	}
 	changes, err := settle(o, x, bill, s.settings.AutoToPay, at)
 	if err != nil {
 		return err
@@ -141,7 +157,18 @@ func (e *Engine) end(ctx context.Context, tx Tx, s *site, r *running, how ending
 	if err := ledger.Book(ctx, tx.Ledger(), ledger.Billed(o.Tenant, o.ID, o.EndedAt, ledgerBill(o))); err != nil {
 		return err
 	}
+	if err := keepClaim(ctx, tx, o, claim, at); err != nil {
+		return err
+	}
 	return e.leave(ctx, tx, s, r, at)
+}
+
+// keepClaim stores what the charger says itself that an order cost, if anything.
+func keepClaim(ctx context.Context, tx Tx, o *order.Order, b *evcs.ChargerBill, at time.Time) error {
+	if b == nil {
+		return nil
+	}
+	return tx.Orders().KeepClaim(ctx, &order.Claim{Tenant: o.Tenant, Order: o.ID, Charger: o.Charger, Bill: *b, Received: at})
 }
 
 func ledgerBill(o *order.Order) ledger.Bill {

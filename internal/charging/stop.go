@@ -46,7 +46,8 @@ type stopping struct {
 }
 
 // digest is what the stop says, without its reason: some chargers send it
-// twice, once with a reason and once without.
+// twice, once with a reason and once without. What the charger says that it cost
+// is no part of it: that is kept beside (see order.Claim).
 func (t *stopping) digest() string {
 	return fmt.Sprintf("%s|%s|%d", numberText(t.m.Register), numberText(t.m.Energy), evcs.Millis(t.m.At))
 }
@@ -210,7 +211,7 @@ func (t *stopping) ending(x *order.Session) ending {
 	}
 	return ending{by: "device", stop: order.Stop{
 		At: t.m.At, Received: t.now, Register: t.m.Register, Energy: t.m.Energy, Duration: t.m.Duration,
-		Reason: reason, ReasonRaw: t.m.ReasonRaw, Digest: t.digest(),
+		Reason: reason, ReasonRaw: t.m.ReasonRaw, Digest: t.digest(), Bill: t.m.Bill,
 	}}
 }
 
@@ -239,26 +240,63 @@ func (t *stopping) again(ctx context.Context, x *order.Session) (device.StopAnsw
 	if o.Status == order.Cancelled {
 		return t.cancelled(ctx, x, o)
 	}
-	if x.StopDigest == t.digest() || x.Anomalies.Has(order.LateStop) {
+	claim := x.LateClaim(t.m.Bill, t.lateEnergy(x))
+	late := (x.StopDigest != t.digest() || claim == nil && t.otherBill(x)) && !x.Anomalies.Has(order.LateStop)
+	if claim == nil && !late {
 		return t.answer(x, o), nil
 	}
-	x.Anomalies = x.Anomalies.With(order.LateStop)
-	if x.StopDigest == "" && x.DeviceEnergy == nil { // closed without a stop: now the device's own word is there
-		x.DeviceEnergy = t.m.Energy
-		if t.m.Register != nil && x.MeterStart != nil {
-			v := *t.m.Register - *x.MeterStart
-			x.DeviceEnergy = &v
-		}
+	var marks []order.Anomaly
+	news := order.Change{Event: "CHARGER_BILL", From: o.Status, To: o.Status, At: t.now, By: "device"}
+	if late {
+		marks, news.Event, news.Detail = append(marks, order.LateStop), "LATE_STOP", t.said()
 	}
+	if claim != nil {
+		found, err := t.compare(ctx, o, claim)
+		if err != nil {
+			return device.StopAnswer{}, err
+		}
+		marks = append(marks, found...)
+	}
+	x.Anomalies, o.Anomalies, o.UpdatedAt = x.Anomalies.With(marks...), o.Anomalies.With(marks...), t.now
 	if err := t.tx.Orders().UpdateSession(ctx, t.s.scope(), x); err != nil {
 		return device.StopAnswer{}, err
 	}
-	o.Anomalies, o.UpdatedAt = o.Anomalies.With(order.LateStop), t.now
-	late := order.Change{Event: "LATE_STOP", From: o.Status, To: o.Status, At: t.now, By: "device", Detail: t.digest()}
-	if err := order.Record(ctx, t.tx, o, late); err != nil {
+	if err := order.Record(ctx, t.tx, o, news); err != nil {
 		return device.StopAnswer{}, err
 	}
 	return t.answer(x, o), nil
+}
+
+// otherBill reports whether the stop says another amount than the first one did.
+func (t *stopping) otherBill(x *order.Session) bool {
+	return t.m.Bill != nil && t.m.Bill.Amount != nil && x.DeviceAmount != nil && *t.m.Bill.Amount != *x.DeviceAmount
+}
+
+// said is all that the stop says, for the timeline.
+func (t *stopping) said() string {
+	if t.m.Bill == nil || t.m.Bill.Amount == nil {
+		return t.digest()
+	}
+	return t.digest() + "|" + t.m.Bill.Amount.String()
+}
+
+// lateEnergy is what a late stop says was delivered; nil: it does not say.
+func (t *stopping) lateEnergy(x *order.Session) *evcs.Energy {
+	if t.m.Register != nil && x.MeterStart != nil {
+		v := *t.m.Register - *x.MeterStart
+		return &v
+	}
+	return t.m.Energy
+}
+
+// compare keeps a charger's bill that came after the session's end and says what
+// is odd about it.
+func (t *stopping) compare(ctx context.Context, o *order.Order, b *evcs.ChargerBill) ([]order.Anomaly, error) {
+	lines, err := t.tx.Orders().Lines(ctx, t.s.scope(), o.ID)
+	if err != nil {
+		return nil, err
+	}
+	return order.CheckClaim(*b, o.Energy, lines).Marks(), keepClaim(ctx, t.tx, o, b, t.now)
 }
 
 // cancelled takes the stop of a session whose order was cancelled before the

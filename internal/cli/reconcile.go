@@ -195,6 +195,7 @@ func newReconcileDifference(e *env) *cobra.Command {
 				{"tradeNo", "TRADE NO", "交易号", nil},
 				{"localAmount", "OURS", "本方", nil},
 				{"channelAmount", "THEIRS", "渠道", nil},
+				{"facets", "FACETS", "说明", nil},
 				{"ageDays", "DAYS", "天数", nil},
 			},
 			filters: []filter{{"batch", "batchId", "batch id"}, {"channel", "channel", "channel"}, {"kind", "kind", "kind"}, {"state", "state", "OPEN, SUSPENDED, PENDING_REVIEW, …"}, {"trade", "tradeNo", "trade number"}, {"order", "orderId", "order id"}},

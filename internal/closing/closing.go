@@ -37,6 +37,7 @@ type Reader interface {
 	Merchants(ctx context.Context, scope evcs.Scope, channel string) ([]payment.Merchant, error)
 	EachLocal(ctx context.Context, scope evcs.Scope, channel string, from, to time.Time, fn func(*recon.Local) error) error
 	FindLocal(ctx context.Context, scope evcs.Scope, channel string, d payment.Direction, numbers []string) ([]recon.Local, error)
+	EachClaimed(ctx context.Context, scope evcs.Scope, channel string, from, to time.Time, fn func(*recon.Claimed) error) error
 	BatchOf(ctx context.Context, scope evcs.Scope, channel, day string) (recon.Batch, error)
 	Suspense(ctx context.Context, scope evcs.Scope, channel, before string, since time.Time) ([]recon.Difference, error)
 	StatementOf(ctx context.Context, scope evcs.Scope, m payment.MerchantID, day, kind string) (*recon.Statement, error)

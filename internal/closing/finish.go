@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/alarm"
@@ -251,15 +252,23 @@ func raise(ctx context.Context, tx Tx, d *recon.Difference, now time.Time) error
 func alert(ctx context.Context, tx Tx, d *recon.Difference, severity alarm.Severity, now time.Time) error {
 	return alarm.Raise(ctx, tx.Alarms(), alarm.Alert{
 		Tenant: d.Tenant, Rule: alarm.ReconciliationDifference, Severity: severity, Target: ofDifference(d.ID),
-		Message: fmt.Sprintf("%s %s %s of %s: ours %s, theirs %s", d.Channel, d.Day, d.Kind, d.Key, text(d.LocalAmount), text(d.ChannelAmount)),
+		Message: fmt.Sprintf("%s %s %s of %s: ours %s, theirs %s", d.Channel, d.Day, d.Kind, d.Key, text(d.LocalAmount, d.LocalEnergy), text(d.ChannelAmount, d.ChannelEnergy)),
 	}, now)
 }
 
-func text(amount *evcs.Money) string {
-	if amount == nil {
+// text words one side of a difference.
+func text(amount *evcs.Money, energy *evcs.Energy) string {
+	var words []string
+	if amount != nil {
+		words = append(words, amount.String())
+	}
+	if energy != nil {
+		words = append(words, energy.String()+" kWh")
+	}
+	if words == nil {
 		return "-"
 	}
-	return amount.String()
+	return strings.Join(words, ", ")
 }
 
 // pool settles the suspense of days before: what this statement has is found,

@@ -98,12 +98,13 @@ type run struct {
 	waiting  []recon.Difference
 	matcher  *recon.Matcher
 	flows    *recon.Flows // nil: there are no fund statements
+	claims   *recon.Claims
 	sources  []*source
 	funds    []*source // of every account, or none
 	sha      string
 	fundSHA  string
 	denied   map[string]string  // keys of LOCAL_ONLY rows that the channel denies
-	moved    []recon.Difference // of the second leg
+	moved    []recon.Difference // of the second leg and the chargers'
 	figures  *recon.FundFigures // nil: there is none
 	paidOut  []ledger.Outside   // what the fund statements say left for the bank
 }
@@ -313,10 +314,13 @@ func (r *run) deniedDay() *trouble {
 
 // digest is the fingerprint of what a run works on beside its statements.
 func (r *run) digest() string {
-	if r.fundSHA == "" {
-		return r.matcher.Digest()
+	digest := r.matcher.Digest()
+	for _, more := range [...]string{r.fundSHA, r.claims.Digest()} {
+		if more != "" {
+			digest += " " + more
+		}
 	}
-	return r.matcher.Digest() + " " + r.fundSHA
+	return digest
 }
 
 // maxJoins bounds how often a day is read again because it changed meanwhile.
@@ -332,6 +336,12 @@ func (c *Closer) outcome(ctx context.Context, r *run) (out recon.Outcome, t *tro
 		out, err = r.matcher.Outcome(ctx, c.finder(r))
 		if err == nil {
 			err = c.flow(ctx, r, &out)
+		}
+		if list, figures := r.claims.Outcome(); err == nil {
+			if out.Figures.Claims = figures; len(list) > 0 {
+				out.Figures.Status = recon.Partial
+			}
+			r.moved = append(r.moved, list...)
 		}
 		switch {
 		case errors.Is(err, recon.ErrUnlike):
@@ -501,7 +511,11 @@ func (c *Closer) locals(ctx context.Context, r *run) error {
 		return err
 	}
 	r.matcher, r.flows = recon.NewMatcher(r.Day, r.accounts, r.waiting, c.scratch), nil
-	return c.cfg.Read.EachLocal(ctx, evcs.Only(r.Tenant), r.Channel, from, to, r.matcher.Local)
+	if err := c.cfg.Read.EachLocal(ctx, evcs.Only(r.Tenant), r.Channel, from, to, r.matcher.Local); err != nil {
+		return err
+	}
+	r.claims = recon.NewClaims(r.Channel, r.Day)
+	return c.cfg.Read.EachClaimed(ctx, evcs.Only(r.Tenant), r.Channel, from, to, r.claims.Add)
 }
 
 // match reads the statements; what is wrong with them is known at their end.

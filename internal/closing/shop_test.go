@@ -156,12 +156,18 @@ func (s *shop) within(fn func(ctx context.Context, tx *store.Tx) error) {
 func (s *shop) sell() payment.Payment {
 	s.t.Helper()
 	p := s.offer()
+	s.paid(p)
+	return p
+}
+
+// paid has the bank tell us of a trade.
+func (s *shop) paid(p payment.Payment) {
+	s.t.Helper()
 	if err := s.bank.NotifyOne(s.t.Context(), 1, p.TradeNo, s.till.SandboxMerchant, func(ctx context.Context, m payment.Merchant, n payment.Notice) payment.Reply {
 		return s.till.Callback(ctx, m.Channel, m.CallbackToken, n)
 	}); err != nil {
 		s.t.Fatalf("notify %s: %v", p.TradeNo, err)
 	}
-	return p
 }
 
 // offer has an order paid at the bank, which does not tell us yet.

@@ -1,6 +1,7 @@
 package cloudcharge
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,6 +155,66 @@ func (f *fields) energy(name string) *evcs.Energy {
 	}
 	return &e
 }
+
+// money reads what a charger says that something cost; nil when absent.
+func (f *fields) money(name string) *evcs.Money {
+	raw := f.raw[name]
+	if raw == nil {
+		return nil
+	}
+	m, err := evcs.ParseMoney(string(raw))
+	switch {
+	case err != nil:
+		f.fault(name, "is not an amount in CNY with at most two decimals")
+	case m < 0:
+		f.fault(name, "is negative")
+	case m > evcs.MaxChargerAmount:
+		f.fault(name, "must be at most "+evcs.MaxChargerAmount.String())
+	default:
+		return &m
+	}
+	return nil
+}
+
+// bill reads what the charger says itself that a session cost; nil when it says
+// nothing.
+func (f *fields) bill() *evcs.ChargerBill {
+	b := &evcs.ChargerBill{Amount: f.money("amount")}
+	parts := f.objects("periods", len(periodKinds))
+	seen := make(map[string]bool)
+	for _, p := range parts {
+		p.need("energy")
+		p.need("amount")
+		kind := p.text("periodKind", 8, true)
+		switch {
+		case kind == "":
+		case !slices.Contains(periodKinds[:], kind):
+			p.fault("periodKind", "is not SHARP, PEAK, FLAT or VALLEY")
+		case seen[kind]:
+			p.fault("periodKind", "is given twice")
+		}
+		seen[kind] = true
+		energy, amount := p.energy("energy"), p.money("amount")
+		if energy != nil && amount != nil {
+			b.Periods = append(b.Periods, evcs.ChargerPeriod{Kind: kind, Energy: *energy, Amount: *amount})
+		}
+	}
+	f.join(parts)
+	if b.Amount == nil && len(b.Periods) == 0 {
+		return nil
+	}
+	if b.Amount == nil {
+		var sum evcs.Money
+		for _, p := range b.Periods {
+			sum += p.Amount
+		}
+		b.Amount = &sum
+	}
+	return b
+}
+
+// periodKinds are the kinds of periods of a day.
+var periodKinds = [...]string{"SHARP", "PEAK", "FLAT", "VALLEY"}
 
 // minutes reads a duration; digits below a thousandth of a minute, which
 // devices get from a division, are cut.

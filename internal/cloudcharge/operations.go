@@ -186,7 +186,10 @@ func (s *Server) stop(ctx context.Context, p *poller, q *request) (any, error) {
 	m := device.Stopped{
 		From: s.from(p, q), Connector: f.connector(), Session: q.sessionID, Register: f.energy("meterStop"),
 		Energy: f.energy("energy"), Duration: f.minutes("duration"), At: f.time("endTime", p.id.Zone),
-		ReasonRaw: f.text("reason", 64, false),
+		ReasonRaw: f.text("reason", 64, false), Bill: f.bill(),
+	}
+	if m.Bill != nil {
+		m.Bill.Ended = m.At
 	}
 	if err := f.err(); err != nil {
 		return nil, err

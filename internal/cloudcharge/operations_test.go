@@ -206,6 +206,59 @@ func TestStopForms(t *testing.T) {
 	}
 }
 
+// TestStopWithTheChargersBill: what the charger says that it cost is told with the
+// stop. What cannot be is refused by its name, nothing is told, and the stop is
+// taken when it comes right.
+func TestStopWithTheChargersBill(t *testing.T) {
+	t.Parallel()
+	s, h := hearing()
+	for i, c := range []struct{ data, fault string }{
+		{`"amount":-0.01`, "data.amount: 不能为负"},
+		{`"amount":61.385`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":61.380`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":6e1`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":"61.38"`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":99999999999999999999`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":1000000.01`, "data.amount: 不能大于 1000000.00"},
+		{`"periods":{}`, "data.periods: 不是数组"},
+		{`"periods":[{},{},{},{},{}]`, "data.periods: 不是至多 4 个对象的数组"},
+		{`"periods":[{"periodKind":"NIGHT","energy":1,"amount":1}]`, "data.periods[0].periodKind: 必须是 SHARP"},
+		{`"periods":[{"energy":1,"amount":1}]`, "data.periods[0].periodKind: 缺失"},
+		{`"periods":[{"periodKind":"FLAT","amount":1}]`, "data.periods[0].energy: 缺失"},
+		{`"periods":[{"periodKind":"FLAT","energy":1,"amount":1.234}]`, "data.periods[0].amount: 不是至多两位小数的人民币金额"},
+		{`"periods":[{"periodKind":"FLAT","energy":1,"amount":1},{"periodKind":"FLAT","energy":1,"amount":1}]`, "data.periods[1].periodKind: 重复出现"},
+	} {
+		id := fmt.Sprint("B", i)
+		status, body := h.call(s, "stop", id, "S-1", `{"energy":1,`+c.data+`}`)
+		if field, message, _ := strings.Cut(c.fault, ": "); status != 400 || !strings.Contains(body, `"errorCode":9400`) || !strings.Contains(body, field) || !strings.Contains(body, message) {
+			t.Errorf("%s: %d %s", c.data, status, body)
+		}
+		if h.stops != i {
+			t.Fatalf("%s: the refused stop was told", c.data)
+		}
+		if status, body = h.call(s, "stop", id+"-right", "S-1", `{"energy":1,"amount":61.38}`); status != 200 || h.stops != i+1 || *h.last.Bill.Amount != 6138 {
+			t.Fatalf("%s put right: %d %s", c.data, status, body)
+		}
+	}
+	fen := func(m evcs.Money) *evcs.Money { return &m }
+	for i, c := range []struct {
+		data string
+		want *evcs.ChargerBill
+	}{
+		{`{"energy":1}`, nil},
+		{`{"energy":1,"amount":null}`, nil},
+		{`{"energy":1,"amount":0,"endTime":"2026-02-10T10:30:00Z"}`, &evcs.ChargerBill{Amount: fen(0), Ended: time.Date(2026, 2, 10, 10, 30, 0, 0, time.UTC)}},
+		{`{"energy":3,"periods":[{"periodKind":"PEAK","energy":1,"amount":1.20},{"periodKind":"VALLEY","energy":2.0001,"amount":0.8}]}`, &evcs.ChargerBill{
+			Amount: fen(200), Periods: []evcs.ChargerPeriod{{Kind: "PEAK", Energy: 10_000, Amount: 120}, {Kind: "VALLEY", Energy: 20_001, Amount: 80}},
+		}},
+	} {
+		status, body := h.call(s, "stop", fmt.Sprint("R", i), "S-1", c.data)
+		if diff := cmp.Diff(c.want, h.last.Bill); status != 200 || diff != "" {
+			t.Errorf("%s: %d %s %s", c.data, status, body, diff)
+		}
+	}
+}
+
 func TestMeter(t *testing.T) {
 	t.Parallel()
 	s, h := hearing()

@@ -172,6 +172,8 @@ type Stopped struct {
 	ReasonRaw   string
 	Samples     []evcs.Sample // the transaction data sent along
 	Offline     bool
+	// Bill is what the device says itself that the session cost; nil: not told.
+	Bill *evcs.ChargerBill
 }
 
 // StopAnswer is what was settled, the same for every repeat.

@@ -98,6 +98,9 @@ func (p Recon) register(s *Server) {
 	register(s, op("getProof", http.MethodGet, "/batch/{batchId}/proof", query, "The proof of a closed day", evcs.CodeBatchNotFound), p.proof)
 	registerList(s, operation{
 		ID: "listDifferences", Path: "/api/reconciliation/difference", Group: "reconciliation", Permission: query, Summary: "Differences",
+		Description: "Facets say which leg a difference is of. With CHARGER it is between our bill for energy (electricity and service) and the charger's own: " +
+			"`localAmount` and `localEnergy` are ours, `channelAmount` and `channelEnergy` the charger's; ENERGY and MONEY say what is off. It is of the day on which both the payment and the charger's bill were known. " +
+			"EXPLAIN and REFUND are what can be done about it; WRITE_OFF and ADOPT_CHANNEL are refused (9400). It stands in the way of the close like any other.",
 		Sorts: []string{"differenceId", "createTime"},
 	}, p.differences)
 	register(s, op("getDifference", http.MethodGet, "/difference/{differenceId}", query, "One difference with both raw sides", evcs.CodeDifferenceNotFound), p.difference)

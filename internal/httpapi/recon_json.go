@@ -31,7 +31,8 @@ func (p Recon) result(b recon.Batch, english bool) api.ReconResult {
 		},
 		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: sentence(b.FailureMessage, english),
 		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
-		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems, english), Funds: fundsJSON(f.Funds),
+FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems, english), Funds: fundsJSON(f.Funds),
+		Chargers: chargersJSON(f.Claims),
 	}
 	for _, n := range f.Ignored {
 		r.IgnoredCount += int64(n)
@@ -55,6 +56,16 @@ func (p Recon) result(b recon.Batch, english bool) api.ReconResult {
 	}
 	r.SuccessRate = api.Ptr(api.Percent(rate))
 	return r
+}
+
+func chargersJSON(f *recon.ClaimFigures) *api.ReconChargers {
+	if f == nil {
+		return nil
+	}
+	return &api.ReconChargers{
+		TotalCount: f.Count, MatchedCount: f.Matched, EnergyMismatch: f.EnergyOff, AmountMismatch: f.MoneyOff, LocalAmount: api.Money(f.Ours),
+		ChargerAmount: api.Money(f.Theirs), LocalEnergy: api.KWh(f.OurEnergy), ChargerEnergy: api.KWh(f.TheirEnergy), UnlistedCount: f.Unlisted,
+	}
 }
 
 func fundsJSON(f *recon.FundFigures) *api.ReconFunds {
@@ -100,7 +111,7 @@ func (p Recon) differenceJSON(d recon.Difference) api.Difference {
 		MerchantID: idOrNil(d.Merchant), OrderID: idOrNil(d.Order), OrderNo: textOrNil(d.OrderNo), PaymentID: idOrNil(d.Payment),
 		TradeNo: textOrNil(d.TradeNo), RefundNo: textOrNil(d.RefundNo), ChannelTradeNo: textOrNil(d.ChannelNo),
 		LocalAmount: (*api.Money)(d.LocalAmount), ChannelAmount: (*api.Money)(d.ChannelAmount), LocalFee: (*api.Money)(d.LocalFee),
-		ChannelFee: (*api.Money)(d.ChannelFee), LocalStatus: textOrNil(d.LocalStatus), ChannelStatus: textOrNil(d.ChannelStatus),
+		ChannelFee: (*api.Money)(d.ChannelFee), LocalEnergy: (*api.KWh)(d.LocalEnergy), ChannelEnergy: (*api.KWh)(d.ChannelEnergy), LocalStatus: textOrNil(d.LocalStatus), ChannelStatus: textOrNil(d.ChannelStatus),
 		LocalTime: api.AtOrNil(d.LocalAt), ChannelTime: api.AtOrNil(d.ChannelAt), Facets: d.Facets, SuspendedUntil: dateOrNil(d.SuspendedUntil),
 		AgeDays: d.AgeDays(p.Clock.Now()), CreateTime: api.At(d.CreatedAt), Version: d.Version,
 	}

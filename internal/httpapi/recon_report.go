@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/api"
@@ -45,7 +46,7 @@ func (p ReconReports) register(s *Server) {
 	}
 	register(s, op("reconReport", "", "The report of a reconciled day", "Figures, differences and what became of them, the suspense pool, the journal, the days before, and the proof of a closed day."), p.json)
 	table := op("reconReportCSV", "/csv", "The report of a reconciled day as CSV",
-		"One table: section is SUMMARY, PROOF or DIFFERENCE; the first two give item and value. Every difference is in it. UTF-8 with a byte order mark, times in the tenant's zone; "+
+		"One table: section is SUMMARY, CHARGERS, PROOF or DIFFERENCE; all but the last give item and value. Every difference is in it. UTF-8 with a byte order mark, times in the tenant's zone; "+
 			"texts that a spreadsheet would take for a formula begin with '. The last line is #rows and their number: a stream that broke off lacks it. It is put on the audit record.")
 	table.Content, table.Pace = "text/csv; charset=utf-8", paceExport
 	registerRaw(s, table, p.csv)
@@ -206,6 +207,7 @@ func (p ReconReports) note(ctx context.Context, a *evcs.Actor, b *recon.Batch, f
 var reportColumns = []string{
 	"section", "item", "value", "kind", "state", "direction", "orderNo", "tradeNo", "refundNo", "channelTradeNo", "localAmount", "channelAmount", "localFee",
 	"channelFee", "localStatus", "channelStatus", "localTime", "channelTime", "action", "reason", "maker", "checker", "note", "effect",
+	"facets", "localEnergy", "channelEnergy",
 }
 
 // fields are the fields of a flat object under their names.
@@ -248,6 +250,11 @@ func (p ReconReports) csv(ctx context.Context, a *evcs.Actor, in *batchPath, rep
 	for _, f := range fields(p.Recon.result(b, reply.English), zone) {
 		write("SUMMARY", f[0], f[1])
 	}
+	if c := chargersJSON(b.Figures.Claims); c != nil {
+		for _, f := range fields(*c, zone) {
+			write("CHARGERS", f[0], f[1])
+		}
+	}
 	if b.Proof != nil {
 		for _, f := range fields(*proofJSON(b.Proof), zone) {
 			write("PROOF", f[0], f[1])
@@ -282,8 +289,10 @@ func differenceCells(d api.Difference, zone *time.Location) []string {
 	}
 	if r := d.Resolution; r != nil {
 		cells = append(cells, r.Action, text(r.Reason), text(r.Maker), text(r.Checker), text(r.Note), text(r.Effect))
+	} else {
+		cells = append(cells, "", "", "", "", "", "")
 	}
-	return cells
+	return append(cells, strings.Join(d.Facets, " "), text(d.LocalEnergy), text(d.ChannelEnergy))
 }
 
 func (p ReconReports) page(ctx context.Context, a *evcs.Actor, in *batchPath, reply Reply) error {

@@ -3,6 +3,7 @@ package httpapi
 import (
 	_ "embed"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/recon"
 )
 
 //go:embed report.gohtml
@@ -32,6 +34,7 @@ type reportPageView struct {
 	Channel, Status, Failure  string
 	Sandbox, Cut              bool
 	Figures, Proof, Funds     []namedText
+	Chargers                  []namedText
 	Kinds                     kindChart
 	Trend                     []trendBar
 	Rows                      []reportRow
@@ -88,6 +91,7 @@ func newReportPage(r *dayReport, zone *time.Location, english bool) *reportPageV
 	v.figures()
 	v.proof()
 	v.funds()
+	v.chargers()
 	v.kinds()
 	v.trend()
 	v.rows()
@@ -169,6 +173,25 @@ func (v *reportPageView) funds() {
 	}
 }
 
+// chargers are our bills beside what the chargers say themselves.
+func (v *reportPageView) chargers() {
+	c := v.Batch.Chargers
+	if c == nil {
+		return
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	v.Chargers = []namedText{
+		{v.T("充电桩上报账单(笔)", "bills that chargers told"), count(c.TotalCount)},
+		{v.T("一致", "equal"), count(c.MatchedCount)},
+		{v.T("电量不符", "other energy"), count(c.EnergyMismatch)},
+		{v.T("金额不符", "other amount"), count(c.AmountMismatch)},
+		{v.T("本方电费与服务费(元)", "ours for energy, CNY"), c.LocalAmount.String()},
+		{v.T("充电桩金额(元)", "the chargers', CNY"), c.ChargerAmount.String()},
+		{v.T("本方电量(kWh)", "ours, kWh"), c.LocalEnergy.String()},
+		{v.T("充电桩电量(kWh)", "the chargers', kWh"), c.ChargerEnergy.String()},
+	}
+}
+
 // The measures of the charts, in the units of their view boxes.
 const (
 	kindRow    = 26
@@ -232,8 +255,8 @@ func (v *reportPageView) rows() {
 	}
 	for _, d := range v.Differences {
 		row := reportRow{
-			ID: d.DifferenceID, Kind: v.word(d.Kind), State: v.word(d.State), Order: text(d.OrderNo), Number: text(d.TradeNo), Ours: orDash(d.LocalAmount),
-			Theirs: orDash(d.ChannelAmount),
+			ID: d.DifferenceID, Kind: v.kindOf(&d), State: v.word(d.State), Order: text(d.OrderNo), Number: text(d.TradeNo), Ours: withEnergy(d.LocalAmount, d.LocalEnergy),
+			Theirs: withEnergy(d.ChannelAmount, d.ChannelEnergy),
 		}
 		if d.RefundNo != nil {
 			row.Number = *d.RefundNo
@@ -249,6 +272,21 @@ func (v *reportPageView) rows() {
 		v.Rows = append(v.Rows, row)
 	}
 	v.Cut = v.Listed > int64(len(v.Rows))
+}
+
+// kindOf words what differs, and with whom when it is not the channel.
+func (v *reportPageView) kindOf(d *api.Difference) string {
+	if !slices.Contains(d.Facets, recon.FacetCharger) {
+		return v.word(d.Kind)
+	}
+	return v.T("充电桩账单不符", "the charger's own bill differs")
+}
+
+func withEnergy(amount *api.Money, energy *api.KWh) string {
+	if energy == nil {
+		return orDash(amount)
+	}
+	return orDash(amount) + " / " + energy.String() + " kWh"
 }
 
 func compact(parts []string) []string {

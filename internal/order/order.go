@@ -103,6 +103,7 @@ type Order struct {
 	EndedAt     time.Time
 	Energy      evcs.Energy
 	Seconds     int64
+	Zone        string // in which it is priced, frozen with its prices; "": made before zones were kept
 	Plan        evcs.PlanID
 	Snapshot    evcs.SnapshotID // zero: no tariff
 	PlanChosen  string          // which plan and why, for the timeline of its creation; not kept here

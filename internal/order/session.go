@@ -256,6 +256,7 @@ type Stop struct {
 	Power     evcs.Power // rated, for what is plausible
 	Estimated bool
 	Digest    string
+	Bill      *evcs.ChargerBill // the charger's own; nil: not told
 }
 
 // End ends the session with a stop, a record or a close, and finds its energy:
@@ -276,6 +277,7 @@ func (s *Session) End(e Stop) error {
 		s.Anomalies = s.Anomalies.With(EnergyImplausible)
 	}
 	s.Energy, s.State, s.ReceivedStopAt = energy, SessionEnded, e.Received
+	s.told(e.Bill)
 	s.StopReason, s.StopReasonRaw, s.StopDigest = e.Reason, e.ReasonRaw, e.Digest
 	if e.Register != nil {
 		v := *e.Register
@@ -287,6 +289,64 @@ func (s *Session) End(e Stop) error {
 	}
 	s.UpdatedAt = e.Received
 	return nil
+}
+
+// told keeps what the charger's own bill says in all.
+func (s *Session) told(b *evcs.ChargerBill) {
+	if b == nil {
+		return
+	}
+	if b.Amount != nil {
+		v := *b.Amount
+		s.DeviceAmount = &v
+	}
+	if b.Energy != nil {
+		v := *b.Energy
+		s.DeviceEnergy = &v
+	}
+}
+
+// Claim is the charger's own bill of the session as its stop tells it, or as an
+// earlier message did; nil when it said no more than what the session is billed
+// by.
+func (s *Session) Claim(told *evcs.ChargerBill) *evcs.ChargerBill {
+	var b evcs.ChargerBill
+	switch {
+	case told != nil:
+		b = *told
+	case s.DeviceAmount != nil || s.DeviceEnergy != nil && s.Anomalies.Has(RecordMismatch):
+	default:
+		return nil
+	}
+	if b.Energy == nil {
+		b.Energy = s.DeviceEnergy
+	}
+	if b.Amount == nil {
+		b.Amount = s.DeviceAmount
+	}
+	return &b
+}
+
+// LateClaim takes the charger's own bill of a session that ended before it was
+// told, unless one is known: the first word counts. energy is what the late stop
+// says was delivered. It answers nil when there is nothing new.
+func (s *Session) LateClaim(told *evcs.ChargerBill, energy *evcs.Energy) *evcs.ChargerBill {
+	var b evcs.ChargerBill
+	if told != nil {
+		b = *told
+	}
+	if b.Energy == nil {
+		b.Energy = energy
+	}
+	silent := s.StopDigest == "" && s.DeviceEnergy == nil // closed without a stop
+	if s.DeviceAmount != nil || b.Amount == nil && !(silent && b.Energy != nil) {
+		return nil
+	}
+	if s.DeviceEnergy != nil {
+		b.Energy = s.DeviceEnergy
+	}
+	s.told(&b)
+	return &b
 }
 
 // clockStop finds when the session ended.

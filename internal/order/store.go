@@ -14,6 +14,7 @@ type Store interface {
 	Orders
 	Sessions
 	Samples
+	Claims
 }
 
 // Orders keeps orders, their lines and their timeline.
@@ -62,6 +63,14 @@ type Samples interface {
 	AddSample(ctx context.Context, s *Session, r evcs.Sample) (bool, error)
 	// Curve lists the session's readings by time.
 	Curve(ctx context.Context, s *Session) ([]evcs.Sample, error)
+}
+
+// Claims keeps what chargers say themselves that orders cost.
+type Claims interface {
+	// KeepClaim stores a charger's bill of an order, unless the order has one.
+	KeepClaim(ctx context.Context, c *Claim) error
+	// Claim finds the charger's bill of an order; nil when there is none.
+	Claim(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (*Claim, error)
 }
 
 // Entry is one line of an order's timeline.

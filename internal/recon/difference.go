@@ -111,6 +111,8 @@ type Difference struct {
 	ChannelAmount *evcs.Money
 	LocalFee      *evcs.Money
 	ChannelFee    *evcs.Money
+	LocalEnergy   *evcs.Energy // of the chargers' leg
+	ChannelEnergy *evcs.Energy
 	LocalStatus   string
 	ChannelStatus string
 	// LocalDone and ChannelDone say which side calls it succeeded.
@@ -212,6 +214,9 @@ func (d *Difference) Propose(a *evcs.Actor, action Action, reason string, now ti
 	if (action == AdoptChannel || action == Refund) && d.Payment == 0 {
 		return evcs.Invalid(errNoSubject)
 	}
+	if action == AdoptChannel && LegOf(d) == FacetCharger {
+		return evcs.Invalid(errNotChannel)
+	}
 	if action == Refund && d.Direction != payment.Pay {
 		return evcs.Invalid(errNotPayment)
 	}
@@ -265,7 +270,7 @@ func (d *Difference) Reject(a *evcs.Actor, note string, now time.Time) error {
 
 // LegOf is the facet that says which leg a difference is of; "" for the first.
 func LegOf(d *Difference) string {
-	for _, leg := range [...]string{FacetFundFlow, FacetBalance} {
+	for _, leg := range [...]string{FacetFundFlow, FacetBalance, FacetCharger} {
 		if slices.Contains(d.Facets, leg) {
 			return leg
 		}

@@ -39,6 +39,7 @@ var (
 	errNotNewest  = evcs.FieldFault{Field: "batchId", Message: "is not the newest closed day of the channel"}
 	errNoSubject  = evcs.FieldFault{Field: "action", Message: "needs a payment or refund that is known here"}
 	errNotOurs    = evcs.FieldFault{Field: "action", Message: "WRITE_OFF is for differences between our books and the trade statement"}
+	errNotChannel = evcs.FieldFault{Field: "action", Message: "ADOPT_CHANNEL asks the channel, which knows nothing of what a charger says"}
 	errNotPayment = evcs.FieldFault{Field: "action", Message: "REFUND is for payments only"}
 )
 
@@ -98,6 +99,8 @@ type Figures struct {
 	Ignored map[string]int `json:"ignored,omitempty"`
 	// Funds are of the second and third leg; nil: there were no fund statements.
 	Funds *FundFigures `json:"funds,omitempty"`
+	// Claims are of the chargers' leg; nil: no charger told its own bill.
+	Claims *ClaimFigures `json:"claims,omitempty"`
 }
 
 // Channel is what the statement adds up to.

@@ -26,12 +26,12 @@ const orderColumns = `o.id, o.tenant_id, o.order_no, o.station_id, o.station_nam
 	CASE WHEN o.status = 0 THEN COALESCE((SELECT s.seconds FROM sessions s WHERE s.id = o.session_id AND s.tenant_id = o.tenant_id), o.seconds) ELSE o.seconds END,
 	o.plan_id, o.snapshot_id, o.electricity_amount, o.service_amount, o.parking_amount, o.idle_amount, o.discount_amount, o.amount,
 	o.paid_amount, o.refunded_amount, o.payment_id, o.trade_no, o.payment_method, o.paid_at, o.sandbox, o.stop_reason, o.cancel_reason,
-	o.stop_requested_at, o.held, o.anomalies, o.estimated, o.created_at, o.updated_at, o.version`
+	o.stop_requested_at, o.held, o.anomalies, o.estimated, o.created_at, o.updated_at, o.version, o.zone`
 
 // scanOrder reads orderColumns and what follows them.
 func scanOrder(r row, more ...any) (*order.Order, error) {
 	o := new(order.Order)
-	var userName, idTag, tradeNo, method, stopReason, cancelReason sql.NullString
+	var userName, idTag, tradeNo, method, stopReason, cancelReason, zone sql.NullString
 	var started, ended, paid, requested, created, updated int64
 	var anomalies string
 	err := r.Scan(append([]any{
@@ -40,10 +40,10 @@ func scanOrder(r row, more ...any) (*order.Order, error) {
 		&o.Energy, &o.Seconds,
 		&o.Plan, &o.Snapshot, &o.ElectricityAmount, &o.ServiceAmount, &o.ParkingAmount, &o.IdleAmount, &o.DiscountAmount, &o.Amount,
 		&o.PaidAmount, &o.RefundedAmount, &o.Payment, &tradeNo, &method, &paid, &o.Sandbox, &stopReason, &cancelReason,
-		&requested, &o.Held, &anomalies, &o.Estimated, &created, &updated, &o.Version,
+		&requested, &o.Held, &anomalies, &o.Estimated, &created, &updated, &o.Version, &zone,
 	}, more...)...)
 	o.UserName, o.IDTag, o.TradeNo, o.PaymentMethod = userName.String, idTag.String, tradeNo.String, method.String
-	o.StopReason, o.CancelReason = stopReason.String, cancelReason.String
+	o.StopReason, o.CancelReason, o.Zone = stopReason.String, cancelReason.String, zone.String
 	o.StartedAt, o.EndedAt, o.PaidAt = evcs.FromMillis(started), evcs.FromMillis(ended), evcs.FromMillis(paid)
 	o.StopRequestedAt, o.CreatedAt, o.UpdatedAt = evcs.FromMillis(requested), evcs.FromMillis(created), evcs.FromMillis(updated)
 	o.Anomalies = order.ParseAnomalies(anomalies)
@@ -94,15 +94,15 @@ func (s Orders) InsertOrder(ctx context.Context, o *order.Order) error {
 			user_ref, user_name, id_tag, status, start_state, source, started_at, ended_at, energy, seconds, plan_id, snapshot_id,
 			electricity_amount, service_amount, parking_amount, idle_amount, discount_amount, amount, paid_amount, refunded_amount,
 			payment_id, trade_no, payment_method, paid_at, sandbox, stop_reason, cancel_reason, stop_requested_at, held, anomalies,
-			estimated, created_at, updated_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+			estimated, created_at, updated_at, version, zone)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
 		whole(o.Tenant), words(o.No), whole(o.Station), words(o.StationName), whole(o.Charger), words(o.ChargerCode), whole(o.Connector),
 		whole(o.SessionID), words(o.Session), whole(o.User), worded(o.UserName), worded(o.IDTag), whole(o.Status), words(o.StartState),
 		words(o.Source), moment(o.StartedAt), moment(o.EndedAt), whole(o.Energy), whole(o.Seconds), whole(o.Plan), whole(o.Snapshot),
 		whole(o.ElectricityAmount), whole(o.ServiceAmount), whole(o.ParkingAmount), whole(o.IdleAmount), whole(o.DiscountAmount), whole(o.Amount),
 		whole(o.PaidAmount), whole(o.RefundedAmount), whole(o.Payment), worded(o.TradeNo), worded(o.PaymentMethod), moment(o.PaidAt),
 		truth(o.Sandbox), worded(o.StopReason), worded(o.CancelReason), moment(o.StopRequestedAt), truth(o.Held), words(o.Anomalies.String()),
-		truth(o.Estimated), moment(o.CreatedAt), moment(o.UpdatedAt), whole(1))
+		truth(o.Estimated), moment(o.CreatedAt), moment(o.UpdatedAt), whole(1), worded(o.Zone))
 	o.ID, o.Version = evcs.OrderID(id), 1
 	return err
 }

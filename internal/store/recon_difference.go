@@ -18,7 +18,8 @@ const (
 	differenceColumns = `d.id, d.tenant_id, d.batch_id, b.day, d.channel, d.key, d.kind, d.state, d.direction, d.merchant_id, d.order_id,
 	COALESCE(d.order_no, ''), d.payment_id, COALESCE(d.trade_no, ''), COALESCE(d.refund_no, ''), COALESCE(d.channel_trade_no, ''), d.local_amount,
 	d.channel_amount, d.local_fee, d.channel_fee, COALESCE(d.local_status, ''), COALESCE(d.channel_status, ''), d.local_at, d.channel_at, d.facets,
-	COALESCE(d.suspended_until, ''), d.local_raw, d.channel_raw, d.resolution, d.created_at, d.updated_at, d.version`
+	COALESCE(d.suspended_until, ''), d.local_raw, d.channel_raw, d.resolution, d.created_at, d.updated_at, d.version,
+	d.local_energy, d.channel_energy`
 	differenceTables = `recon_differences d JOIN recon_batches b ON b.id = d.batch_id`
 )
 
@@ -28,7 +29,8 @@ func scanDifference(r row) (recon.Difference, error) {
 	var local, channel, created, updated int64
 	if err := r.Scan(&d.ID, &d.Tenant, &d.Batch, &d.Day, &d.Channel, &d.Key, &d.Kind, &d.State, &d.Direction, &d.Merchant, &d.Order, &d.OrderNo, &d.Payment,
 		&d.TradeNo, &d.RefundNo, &d.ChannelNo, &d.LocalAmount, &d.ChannelAmount, &d.LocalFee, &d.ChannelFee, &d.LocalStatus, &d.ChannelStatus,
-		&local, &channel, &facets, &d.SuspendedUntil, &d.LocalRaw, &d.ChannelRaw, &resolution, &created, &updated, &d.Version); err != nil {
+		&local, &channel, &facets, &d.SuspendedUntil, &d.LocalRaw, &d.ChannelRaw, &resolution, &created, &updated, &d.Version,
+		&d.LocalEnergy, &d.ChannelEnergy); err != nil {
 		return d, err
 	}
 	// A side that succeeded has a time, and no other.
@@ -102,12 +104,12 @@ func (s ReconDifferences) InsertDifference(ctx context.Context, d *recon.Differe
 	id, err := s.q.insertID(ctx, "insert difference", `
 		INSERT INTO recon_differences (tenant_id, batch_id, channel, key, kind, state, direction, merchant_id, order_id, order_no, payment_id, trade_no,
 			refund_no, channel_trade_no, local_amount, channel_amount, local_fee, channel_fee, local_status, channel_status, local_at, channel_at, facets,
-			suspended_until, local_raw, channel_raw, resolution, created_at, updated_at, version)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) RETURNING id`,
+			suspended_until, local_raw, channel_raw, resolution, created_at, updated_at, version, local_energy, channel_energy)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?) RETURNING id`,
 		d.Tenant, d.Batch, d.Channel, d.Key, d.Kind, d.State, d.Direction, d.Merchant, d.Order, nullText(d.OrderNo), d.Payment, nullText(d.TradeNo),
 		nullText(d.RefundNo), nullText(d.ChannelNo), d.LocalAmount, d.ChannelAmount, d.LocalFee, d.ChannelFee, nullText(d.LocalStatus),
 		nullText(d.ChannelStatus), evcs.Millis(d.LocalAt), evcs.Millis(d.ChannelAt), facets, nullText(d.SuspendedUntil), d.LocalRaw, d.ChannelRaw,
-		resolution, evcs.Millis(d.CreatedAt), evcs.Millis(d.UpdatedAt))
+		resolution, evcs.Millis(d.CreatedAt), evcs.Millis(d.UpdatedAt), d.LocalEnergy, d.ChannelEnergy)
 	d.ID, d.Version = evcs.DifferenceID(id), 1
 	return err
 }
@@ -122,11 +124,12 @@ func (s ReconDifferences) UpdateDifference(ctx context.Context, scope evcs.Scope
 	err = s.q.swap(ctx, "update difference", `
 		UPDATE recon_differences SET state = ?, order_id = ?, order_no = ?, payment_id = ?, trade_no = ?, channel_trade_no = ?, local_amount = ?,
 			channel_amount = ?, local_fee = ?, channel_fee = ?, local_status = ?, channel_status = ?, local_at = ?, channel_at = ?, facets = ?,
-			suspended_until = ?, local_raw = ?, channel_raw = ?, resolution = ?, updated_at = ?, version = version + 1
+			suspended_until = ?, local_raw = ?, channel_raw = ?, resolution = ?, updated_at = ?, local_energy = ?, channel_energy = ?,
+			version = version + 1
 		WHERE id = ? AND `+in+` AND version = ?`,
 		d.State, d.Order, nullText(d.OrderNo), d.Payment, nullText(d.TradeNo), nullText(d.ChannelNo), d.LocalAmount, d.ChannelAmount, d.LocalFee,
 		d.ChannelFee, nullText(d.LocalStatus), nullText(d.ChannelStatus), evcs.Millis(d.LocalAt), evcs.Millis(d.ChannelAt), facets,
-		nullText(d.SuspendedUntil), d.LocalRaw, d.ChannelRaw, resolution, evcs.Millis(d.UpdatedAt), d.ID, tenant, d.Version)
+		nullText(d.SuspendedUntil), d.LocalRaw, d.ChannelRaw, resolution, evcs.Millis(d.UpdatedAt), d.LocalEnergy, d.ChannelEnergy, d.ID, tenant, d.Version)
 	if err == nil {
 		d.Version++
 	}
