@@ -31,7 +31,7 @@ func (p Recon) result(b recon.Batch, english bool) api.ReconResult {
 		},
 		SuspenseIn: f.SuspenseIn, SuspenseOut: f.SuspenseOut, StatementSHA256: textOrNil(b.StatementSHA256), FailureMessage: sentence(b.FailureMessage, english),
 		OpenDifferences: b.OpenDifferences, PendingReview: b.PendingReview, Closed: b.Closed(), StartedTime: api.At(b.StartedAt),
-FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems, english), Funds: fundsJSON(f.Funds),
+		FinishedTime: api.AtOrNil(b.FinishedAt), StatementProblems: problemsJSON(f.Problems, english), Funds: fundsJSON(f.Funds),
 		Chargers: chargersJSON(f.Claims),
 	}
 	for _, n := range f.Ignored {
