@@ -3,13 +3,10 @@ package evcstest_test
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/evcs/evcs/internal/api"
-	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/evcstest"
 	"github.com/evcs/evcs/internal/paygate"
-	"github.com/evcs/evcs/internal/payment"
 )
 
 // TestADayOfRealChannels: yesterday's payments and refunds over both channels
@@ -17,9 +14,8 @@ import (
 // movements of money, balance; and the days close.
 func TestADayOfRealChannels(t *testing.T) {
 	t.Parallel()
-	yesterday := func() time.Time { return evcs.SystemClock{}.Now().Add(-24 * time.Hour) }
-	day := api.DateOf(yesterday().In(payment.StatementZone()))
-	s := layAt(t, yesterday, func(o evcstest.Option) *evcstest.Daemon { return evcstest.Start(t, o) })
+	now, day := yesterday()
+	s := layAt(t, now, func(o evcstest.Option) *evcstest.Daemon { return evcstest.Start(t, o) })
 	k := s.tenant("DAY")
 	for _, method := range []string{"ALIPAY_QR", "ALIPAY_APP", "WECHAT_NATIVE", "WECHAT_JSAPI"} {
 		p := k.collect(k.owe(), method)
