@@ -138,17 +138,22 @@ func (g *Gate) prove(cred *station.Credential, c device.Credential, now time.Tim
 		return device.ErrAuthFailed
 	}
 	fits := false
+	var unread error
 	for _, sealed := range cred.Sealed(now) {
 		secret, err := g.open(sealed)
-		if err != nil {
-			return err
+		if err != nil { // of a lost key; the other secret may still prove it
+			unread = err
+			continue
 		}
 		fits = c.Verify(secret) || fits
 	}
-	if !fits {
-		return device.ErrAuthFailed
+	switch {
+	case fits:
+		return nil
+	case unread != nil:
+		return unread
 	}
-	return nil
+	return device.ErrAuthFailed
 }
 
 // certified reports whether the certificate is this device's. A stored

@@ -9,12 +9,15 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/outbound"
 )
+
+var sealingPattern = regexp.MustCompile(`^[0-9a-fA-F]{64}(,[0-9a-fA-F]{64}){0,9}$`)
 
 // Config is every setting of evcsd, under the names of contract §1.11.
 type Config struct {
@@ -76,7 +79,7 @@ type TrustedProxy struct {
 // Auth are the settings of sign-ins.
 type Auth struct {
 	JWTSecret  string        `koanf:"jwtSecret" secret:"true" doc:"At least 32 bytes; empty: a key made in the data directory"`
-	SealingKey string        `koanf:"sealingKey" secret:"true" doc:"64 hexadecimal digits that seal stored secrets; empty: a key made in the data directory"`
+	SealingKey string        `koanf:"sealingKey" secret:"true" doc:"64 hexadecimal digits that seal stored secrets, behind commas further keys that only open; empty: sealing.key in the data directory, made at the first start"`
 	AccessTTL  time.Duration `koanf:"accessTtl" doc:"Life of an access token"`
 	RefreshTTL time.Duration `koanf:"refreshTtl" doc:"Life of a refresh token"`
 	RefreshMax time.Duration `koanf:"refreshMax" doc:"Longest life of a sign-in"`
@@ -243,8 +246,8 @@ func (c Config) checkData(f *faultsOf) {
 	if n := len(c.Auth.JWTSecret); n > 0 && n < 32 {
 		f.add("auth.jwtSecret", "must have at least 32 bytes")
 	}
-	if k := c.Auth.SealingKey; k != "" && (len(k) != 64 || strings.Trim(k, "0123456789abcdefABCDEF") != "") {
-		f.add("auth.sealingKey", "must be 64 hexadecimal digits")
+	if k := c.Auth.SealingKey; k != "" && !sealingPattern.MatchString(k) {
+		f.add("auth.sealingKey", "must be 64 hexadecimal digits; up to 10 keys stand with commas between, the first one seals")
 	}
 	if c.Admin.Password != "" && c.Admin.PasswordFile != "" {
 		f.add("admin", "takes either password or passwordFile")

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/evcs/evcs/internal/auth"
 )
 
 const keyBytes = 32
@@ -38,29 +40,78 @@ func makeKey(path string) ([]byte, error) {
 	var secret [keyBytes]byte
 	rand.Read(secret[:]) // never fails
 	text := hex.EncodeToString(secret[:])
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	_, err = f.WriteString(text + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, fmt.Errorf("write the key %s: %w", path, err)
-	}
-	return []byte(text), nil
+	return []byte(text), writeSecret(path, text+"\n")
 }
 
-// sealingKey is the key that seals stored secrets: 64 hexadecimal digits.
-func sealingKey(given, dir string) (sealed [keyBytes]byte, err error) {
-	text, err := key(given, dir, "sealing.key")
+// writeSecret writes a file that must not be there, for its owner alone.
+func writeSecret(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return sealed, err
+		return fmt.Errorf("make a key: %w", err)
 	}
-	raw, err := hex.DecodeString(string(text))
-	if err != nil || len(raw) != keyBytes {
-		return sealed, errors.New("the sealing key must be 64 hexadecimal digits")
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write the key %s: %w", path, err)
 	}
-	copy(sealed[:], raw)
-	return sealed, nil
+	return nil
+}
+
+const sealingFile = "sealing.key"
+
+// sealingKeys are the keys of stored secrets, each 64 hexadecimal digits, the
+// sealing one first: those of the settings, or one a line of the data
+// directory's file, which is made when it is not there.
+func sealingKeys(given, dir string) (keys [][keyBytes]byte, err error) {
+	text, err := key(given, dir, sealingFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, digits := range strings.FieldsFunc(string(text), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
+		raw, err := hex.DecodeString(strings.TrimSpace(digits))
+		if err != nil || len(raw) != keyBytes {
+			return nil, errors.New("a sealing key must be 64 hexadecimal digits")
+		}
+		keys = append(keys, [keyBytes]byte(raw))
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s is empty", filepath.Join(dir, sealingFile))
+	}
+	return keys, nil
+}
+
+// keyThere refuses a data directory that has lost its sealing key, so that no
+// other one is made.
+func keyThere(given, dir string) error {
+	path := filepath.Join(dir, sealingFile)
+	if _, err := os.Stat(path); given == "" && errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: the store holds sealed secrets, but %s is not there; give it back, or see \"evcsd keys abandon\"", auth.ErrKeyMissing, path)
+	}
+	return nil
+}
+
+// writeKeys replaces the data directory's file of sealing keys as a whole:
+// whatever ends this, the old file or the new one is there.
+func writeKeys(dir string, keys [][keyBytes]byte) error {
+	var text strings.Builder
+	for _, k := range keys {
+		text.WriteString(hex.EncodeToString(k[:]) + "\n")
+	}
+	path := filepath.Join(dir, sealingFile)
+	next := path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a call that was ended
+		return fmt.Errorf("write the sealing keys: %w", err)
+	}
+	if err := writeSecret(next, text.String()); err != nil {
+		return err
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("write the sealing keys: %w", err)
+	}
+	folder, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("write the sealing keys: %w", err)
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // firstPassword is the administrator's password of the settings, "" to make one.

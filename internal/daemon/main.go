@@ -15,6 +15,7 @@ import (
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
 
+	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -35,7 +36,7 @@ type program struct {
 
 // Main is evcsd: it runs the command in args until ctx ends and returns the
 // exit code: 0, 1 for a failure, 2 for wrong flags or settings, 7 for a health
-// check that says no.
+// check that says no and for what another node must be ready for first.
 func Main(ctx context.Context, build Build, args, env []string, out, errOut io.Writer) int {
 	p := program{build: build, env: env, out: out, err: errOut}
 	root := p.command()
@@ -46,7 +47,7 @@ func Main(ctx context.Context, build Build, args, env []string, out, errOut io.W
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errNotReady):
+	case errors.Is(err, errNotReady), errors.Is(err, auth.ErrNotYet):
 		fmt.Fprintln(errOut, "evcsd:", err)
 		return 7
 	case errors.Is(err, errUsage):
@@ -71,6 +72,7 @@ func (p program) command() *cobra.Command {
 		p.with("init", "Make the database, the platform tenant and its administrator", p.initialise),
 		p.with("migrate", "Bring the database's schema forward", p.migrate),
 		p.with("config", "Print the settings in effect, secrets masked", p.config),
+		p.keys(),
 		p.with("health", "Ask the running daemon whether it is ready", p.health),
 		&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(p.out, "evcsd", p.build)

@@ -69,7 +69,7 @@ func (d *Daemon) wireWatch(ctx context.Context, p *parts) error {
 			ID: d.node(), Host: name, Port: portOf(d.rest), Started: d.opt.Clock.Now(),
 			Build: health.Build{
 				Version: d.opt.Build.Version, Commit: d.opt.Build.Commit, Built: d.opt.Build.Date, Go: runtime.Version(),
-				Schema: schema.Have, DevicePort: portOf(d.device),
+				Schema: schema.Have, DevicePort: portOf(d.device), SealingKeys: p.sealer.Keys(),
 			},
 		},
 		Sample: func(ctx context.Context) health.System {
@@ -111,6 +111,7 @@ func (d *Daemon) probes(p *parts) []health.Probe {
 		{Name: health.Outbox, Try: d.younger(d.outboxSince, queueLimit)},
 		{Name: health.Settlement, Try: d.younger(d.settlementSince, settleLimit)},
 		{Name: health.LogStore, Try: d.logs.Check},
+		{Name: health.SealingKeys, Try: keysHeld(p.rotation)},
 		{Name: health.Channels, Try: channelsAnswer(p)},
 		{Name: health.Jobs, Try: func(context.Context) error {
 			if names := p.runner.Overdue(); len(names) > 0 {

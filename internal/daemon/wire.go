@@ -33,6 +33,7 @@ type parts struct {
 	relay     *event.Relay
 	hasher    *auth.Hasher
 	sealer    *auth.Sealer
+	rotation  *auth.Rotation
 	guard     *auth.Guard
 	people    *auth.Registry
 	crossings *tenant.Crossings
@@ -100,11 +101,7 @@ func (d *Daemon) wireIdentity(ctx context.Context, p *parts) error {
 	if err != nil {
 		return err
 	}
-	sealing, err := sealingKey(cfg.Auth.SealingKey, cfg.DataDir)
-	if err != nil {
-		return err
-	}
-	if p.sealer, err = auth.NewSealer(sealing); err != nil {
+	if err := d.wireSealing(ctx, p); err != nil {
 		return fmt.Errorf("sealing key: %w", err)
 	}
 	if p.hasher, err = auth.NewHasher(); err != nil {

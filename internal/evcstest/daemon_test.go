@@ -14,7 +14,10 @@ import (
 	"github.com/evcs/evcs/internal/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	beEvcsd()
+	goleak.VerifyTestMain(m)
+}
 
 // each runs a test on a daemon of either engine.
 func each(t *testing.T, test func(t *testing.T, d *evcstest.Daemon)) {

@@ -47,6 +47,7 @@ const (
 	Channels       = "payment channels"
 	LogStore       = "log store"
 	ClockSkew      = "clock"
+	SealingKeys    = "sealing keys"
 )
 
 // The parts of the daemon, contract §14.2.
@@ -72,9 +73,11 @@ func checksOf(part string) []string {
 	case Gateway:
 		return []string{RESTListener, StoreRead}
 	case Payment:
-		return []string{StoreRead, StoreWrite, Settlement, Channels}
+		return []string{StoreRead, StoreWrite, Settlement, Channels, SealingKeys}
 	case Protocol:
-		return []string{DeviceListener, StoreRead, StoreWrite}
+		return []string{DeviceListener, StoreRead, StoreWrite, SealingKeys}
+	case Auth:
+		return []string{StoreRead, StoreWrite, SealingKeys}
 	case Order:
 		return []string{StoreRead, StoreWrite, Outbox}
 	case Monitoring:
@@ -104,6 +107,9 @@ type Build struct {
 	Schema  int64  `json:"schema"`
 	// DevicePort is where chargers of the node connect.
 	DevicePort int `json:"devicePort"`
+	// SealingKeys are the names of the keys that the node has, the sealing one
+	// first; none of an older program.
+	SealingKeys []string `json:"sealingKeys,omitempty"`
 }
 
 // State is what a node last said of itself.

@@ -138,6 +138,33 @@ func (m *Merchant) open(v vault, s Sealer, now time.Time) (opened Secrets, err e
 	return opened, nil
 }
 
+// ResealVault is Merchant.Sealed with every sealed text replaced. What it is
+// sealed to and what may be read of it stay.
+func ResealVault(sealed string, reseal func(string) (string, error)) (string, error) {
+	if !strings.HasPrefix(sealed, "{") {
+		return reseal(sealed)
+	}
+	m := Merchant{Sealed: sealed}
+	v, err := m.vault()
+	if err != nil {
+		return "", err
+	}
+	moved := false
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		f := v[name]
+		if f.Sealed, err = reseal(f.Sealed); err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		moved = moved || f.Sealed != v[name].Sealed
+		v[name] = f
+	}
+	if !moved {
+		return sealed, nil
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
 // SecretNote is what may be read of a secret.
 type SecretNote struct {
 	Name        string

@@ -171,6 +171,7 @@ var withoutTenant = map[string]string{
 	"countOrders":     "view.raw and view.days add the scope",
 	"rawMoney":        "view.raw adds the scope",
 	"rawSessions":     "view.raw adds the scope",
+	"sealedText":      "sealing anew is of the whole installation, done from the shell",
 	"rank":            "view.raw and view.rolled add the scope",
 	"occupied":        "view.raw and view.rolled add the scope",
 }
