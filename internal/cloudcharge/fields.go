@@ -156,16 +156,17 @@ func (f *fields) energy(name string) *evcs.Energy {
 	return &e
 }
 
-// money reads what a charger says that something cost; nil when absent.
+// money reads what a charger says that something cost; nil when absent. Such a
+// word is only compared, so the digits of a division and quotes are let pass.
 func (f *fields) money(name string) *evcs.Money {
 	raw := f.raw[name]
 	if raw == nil {
 		return nil
 	}
-	m, err := evcs.ParseMoney(string(raw))
+	m, err := evcs.RoundMoney(strings.Trim(string(raw), `"`))
 	switch {
 	case err != nil:
-		f.fault(name, "is not an amount in CNY with at most two decimals")
+		f.fault(name, "is not an amount in CNY")
 	case m < 0:
 		f.fault(name, "is negative")
 	case m > evcs.MaxChargerAmount:

@@ -214,18 +214,18 @@ func TestStopWithTheChargersBill(t *testing.T) {
 	s, h := hearing()
 	for i, c := range []struct{ data, fault string }{
 		{`"amount":-0.01`, "data.amount: 不能为负"},
-		{`"amount":61.385`, "data.amount: 不是至多两位小数的人民币金额"},
-		{`"amount":61.380`, "data.amount: 不是至多两位小数的人民币金额"},
-		{`"amount":6e1`, "data.amount: 不是至多两位小数的人民币金额"},
-		{`"amount":"61.38"`, "data.amount: 不是至多两位小数的人民币金额"},
-		{`"amount":99999999999999999999`, "data.amount: 不是至多两位小数的人民币金额"},
+		{`"amount":-0.005`, "data.amount: 不能为负"},
+		{`"amount":6e1`, "data.amount: 不是人民币金额"},
+		{`"amount":"much"`, "data.amount: 不是人民币金额"},
+		{`"amount":1.2e3`, "data.amount: 不是人民币金额"},
+		{`"amount":99999999999999999999`, "data.amount: 不是人民币金额"},
 		{`"amount":1000000.01`, "data.amount: 不能大于 1000000.00"},
 		{`"periods":{}`, "data.periods: 不是数组"},
 		{`"periods":[{},{},{},{},{}]`, "data.periods: 不是至多 4 个对象的数组"},
 		{`"periods":[{"periodKind":"NIGHT","energy":1,"amount":1}]`, "data.periods[0].periodKind: 必须是 SHARP"},
 		{`"periods":[{"energy":1,"amount":1}]`, "data.periods[0].periodKind: 缺失"},
 		{`"periods":[{"periodKind":"FLAT","amount":1}]`, "data.periods[0].energy: 缺失"},
-		{`"periods":[{"periodKind":"FLAT","energy":1,"amount":1.234}]`, "data.periods[0].amount: 不是至多两位小数的人民币金额"},
+		{`"periods":[{"periodKind":"FLAT","energy":1,"amount":-1}]`, "data.periods[0].amount: 不能为负"},
 		{`"periods":[{"periodKind":"FLAT","energy":1,"amount":1},{"periodKind":"FLAT","energy":1,"amount":1}]`, "data.periods[1].periodKind: 重复出现"},
 	} {
 		id := fmt.Sprint("B", i)
@@ -248,6 +248,9 @@ func TestStopWithTheChargersBill(t *testing.T) {
 		{`{"energy":1}`, nil},
 		{`{"energy":1,"amount":null}`, nil},
 		{`{"energy":1,"amount":0,"endTime":"2026-02-10T10:30:00Z"}`, &evcs.ChargerBill{Amount: fen(0), Ended: time.Date(2026, 2, 10, 10, 30, 0, 0, time.UTC)}},
+		{`{"energy":1,"amount":61.38499999999999}`, &evcs.ChargerBill{Amount: fen(6138)}},
+		{`{"energy":1,"amount":61.385}`, &evcs.ChargerBill{Amount: fen(6139)}},
+		{`{"energy":1,"amount":"61.38"}`, &evcs.ChargerBill{Amount: fen(6138)}},
 		{`{"energy":3,"periods":[{"periodKind":"PEAK","energy":1,"amount":1.20},{"periodKind":"VALLEY","energy":2.0001,"amount":0.8}]}`, &evcs.ChargerBill{
 			Amount: fen(200), Periods: []evcs.ChargerPeriod{{Kind: "PEAK", Energy: 10_000, Amount: 120}, {Kind: "VALLEY", Energy: 20_001, Amount: 80}},
 		}},

@@ -69,6 +69,16 @@ func TestDecimalTexts(t *testing.T) {
 			t.Errorf("money %q is %d, %v", text, m, err)
 		}
 	}
+	for text, want := range map[string]evcs.Money{"61.3": 6130, "61.384999": 6138, "61.385": 6139, "0.995": 100, "-0.004": 0, "-61.385": -6139, "1.000": 100} {
+		if m, err := evcs.RoundMoney(text); err != nil || m != want {
+			t.Errorf("money %q is rounded to %d, %v", text, m, err)
+		}
+	}
+	for _, bad := range []string{"", ".555", "1.23e5", "1.2.345", "x.999", "9999999999999999999.999"} {
+		if m, err := evcs.RoundMoney(bad); err == nil {
+			t.Errorf("money %q was rounded to %d", bad, m)
+		}
+	}
 	for p, want := range map[evcs.UnitPrice]string{80000: "0.8000", 80001: "0.80001", 0: "0.0000", 1: "0.00001"} {
 		if got := p.String(); got != want {
 			t.Errorf("price %d is written %q", p, got)

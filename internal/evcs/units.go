@@ -1,6 +1,9 @@
 package evcs
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Money is an amount in fen, the hundredth of a yuan (CNY).
 type Money int64
@@ -9,6 +12,24 @@ type Money int64
 func ParseMoney(text string) (Money, error) {
 	n, err := parseDecimal(text, 2)
 	return Money(n), err
+}
+
+// RoundMoney reads CNY with any number of decimals, half a fen away from zero:
+// what a device got from a division. Money that is owed is never read so.
+func RoundMoney(text string) (Money, error) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	if len(fraction) <= 2 || strings.Trim(fraction, "0123456789") != "" {
+		return ParseMoney(text)
+	}
+	m, err := ParseMoney(whole + "." + fraction[:2])
+	switch {
+	case err != nil || fraction[2] < '5':
+	case strings.HasPrefix(whole, "-"):
+		m--
+	default:
+		m++
+	}
+	return m, err
 }
 
 // String writes yuan with exactly two decimals.
