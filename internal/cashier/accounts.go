@@ -106,13 +106,13 @@ func (c Accounts) Change(ctx context.Context, a *evcs.Actor, owner evcs.TenantID
 		if err != nil {
 			return err
 		}
-		if err := sameOwner(ctx, tx, &before, &m); err != nil {
-			return err
-		}
 		if err := alone(ctx, tx, &m); err != nil {
 			return err
 		}
-		if err := tx.Payments().UpdateMerchant(ctx, scope, &m); err != nil {
+		if err := tx.Payments().UpdateMerchant(ctx, scope, &m); err != nil { // nothing begins from here on
+			return err
+		}
+		if err := sameOwner(ctx, tx, &before, &m); err != nil {
 			return err
 		}
 		made = m
@@ -210,6 +210,11 @@ func (c Accounts) Delete(ctx context.Context, a *evcs.Actor, owner evcs.TenantID
 		if m.Channel == payment.ChannelSandbox {
 			return evcs.Invalid(evcs.FieldFault{Field: "channel", Message: "must be alipay or wechat"})
 		}
+		m.DeletedAt = t.now()
+		m.UpdatedAt, m.Enabled, m.Sealed = m.DeletedAt, false, ""
+		if err := tx.Payments().UpdateMerchant(ctx, scope, &m); err != nil { // nothing begins from here on
+			return err
+		}
 		unfinished, _, err := tx.Payments().MerchantUse(ctx, scope, id)
 		if err != nil {
 			return err
@@ -218,11 +223,6 @@ func (c Accounts) Delete(ctx context.Context, a *evcs.Actor, owner evcs.TenantID
 			return evcs.WithDetail(payment.ErrMerchantInUse,
 				evcs.Detail{ZH: fmt.Sprintf("还有 %d 笔支付未完结", unfinished), EN: fmt.Sprintf("%d payments are not final", unfinished)},
 				map[string]any{"merchantId": id, "payments": unfinished})
-		}
-		m.DeletedAt = t.now()
-		m.UpdatedAt, m.Enabled, m.Sealed = m.DeletedAt, false, ""
-		if err := tx.Payments().UpdateMerchant(ctx, scope, &m); err != nil {
-			return err
 		}
 		return tenant.Audit(ctx, tx.Tenants(), a, merchantRow(&m, tenant.Deleted(tenant.KindMerchant), map[string]any{"name": m.Name, "channel": m.Channel}))
 	})

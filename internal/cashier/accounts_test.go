@@ -219,6 +219,75 @@ func TestOneEnabledAccountUnderConcurrency(t *testing.T) {
 	})
 }
 
+// An account is deleted, and its application changed, at the moment when
+// somebody begins a payment or a refund over it: one of them is refused.
+func TestAccountGoesWhileMoneyBegins(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *shop) {
+		s.real()
+		verbs := cashier.Accounts{Till: s.till}
+		race := func(begin, end func() error) (begun, ended evcs.Code) {
+			var both sync.WaitGroup
+			both.Go(func() { begun = code(begin()) })
+			both.Go(func() { ended = code(end()) })
+			both.Wait()
+			return begun, ended
+		}
+		for i := range 20 {
+			m := s.open(1, account(fmt.Sprint("app", i)))
+			drop := func() error { return verbs.Delete(t.Context(), s.boss, 1, m.ID, nil) }
+			pay := func() error {
+				_, err := s.till.Create(t.Context(), s.boss, cashier.CreateRequest{Order: s.orders[len(s.orders)-1], Amount: 6138, Method: payment.MethodAlipayQR})
+				return err
+			}
+			o := s.owe()
+			end, unlike := drop, evcs.CodePaymentState
+			if i%2 == 1 {
+				end, unlike = func() error {
+					_, err := verbs.Change(t.Context(), s.boss, 1, m.ID, payment.MerchantChange{AppID: some("other"), Enabled: some(false)})
+					return err
+				}, evcs.CodeValidationFailed
+			}
+			begun, ended := race(pay, end)
+			if !(begun == 200 && ended == unlike) && !(begun == evcs.CodeChannelNotConfigured && ended == 200) {
+				t.Fatalf("%d: the payment %d, the account %d", i, begun, ended)
+			}
+			if begun != 200 {
+				if list, err := s.db.Reader().Payments().OfOrder(t.Context(), evcs.Only(1), o.ID); err != nil || len(list) != 0 {
+					t.Fatalf("%+v %v", list, err)
+				}
+				continue
+			}
+			list, err := s.db.Reader().Payments().OfOrder(t.Context(), evcs.Only(1), o.ID)
+			if err != nil || len(list) != 1 || list[0].Merchant != m.ID {
+				t.Fatalf("%+v %v", list, err)
+			}
+			p := list[0]
+			if reply := s.till.Callback(t.Context(), "alipay", m.CallbackToken, s.notice(p, m, "SUCCESS", "")); reply.Status != http.StatusOK {
+				t.Fatalf("%+v", reply)
+			}
+			begun, ended = race(func() error { _, err := s.refund(p, 100, ""); return err }, drop)
+			switch {
+			case begun == evcs.CodePaymentState && ended == 200:
+			case begun == 200: // the bank may have paid it out before the account went
+				if r := s.refunds(p); len(r) != 1 || r[0].Status != payment.RefundSuccess {
+					t.Fatalf("%d: %+v", i, r)
+				}
+				if ended != 200 && ended != evcs.CodePaymentState {
+					t.Fatalf("%d: the account %d", i, ended)
+				}
+			default:
+				t.Fatalf("%d: the refund %d, the account %d", i, begun, ended)
+			}
+			if ended != 200 {
+				if err := drop(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
 func TestVerifyAccount(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *shop) {

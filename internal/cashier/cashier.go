@@ -153,7 +153,7 @@ func (t *Till) account(ctx context.Context, owner evcs.TenantID, id payment.Merc
 // is not real, our own sandbox's or a channel's, is taken only where the tenant
 // has switched it on. Our sandbox's account is made when it is first used.
 func (t *Till) merchantFor(ctx context.Context, tx Tx, owner evcs.TenantID, channel string) (payment.Merchant, error) {
-	m, err := tx.Payments().EnabledMerchant(ctx, evcs.Only(owner), channel)
+	m, err := tx.Payments().HoldMerchant(ctx, evcs.Only(owner), channel, 0)
 	own := channel == payment.ChannelSandbox
 	if err != nil && !(own && errors.Is(err, payment.ErrNotConfigured)) || err == nil && m.Mode == payment.Live {
 		return m, err

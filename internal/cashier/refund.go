@@ -116,7 +116,7 @@ func payable(ctx context.Context, tx Tx, p *payment.Payment) error {
 	if p.Channel == payment.ChannelOffline {
 		return nil
 	}
-	_, err := tx.Payments().Merchant(ctx, evcs.Only(p.Tenant), p.Merchant)
+	_, err := tx.Payments().HoldMerchant(ctx, evcs.Only(p.Tenant), p.Channel, p.Merchant)
 	if errors.Is(err, payment.ErrNoMerchant) {
 		return evcs.WithDetail(payment.ErrState, evcs.Detail{ZH: "收款的商户账户已删除", EN: "the merchant account it was paid over is deleted"},
 			map[string]any{"tradeNo": p.TradeNo, "currentStatus": int(p.Status)})

@@ -75,7 +75,7 @@ func (t *Till) paid(ctx context.Context, tx Tx, p *payment.Payment, trade paymen
 	if !p.Succeed(trade.ChannelTradeNo, trade.PaidAt, now) {
 		return nil
 	}
-	m, err := tx.Payments().Merchant(ctx, evcs.Only(p.Tenant), p.Merchant)
+	m, err := tx.Payments().HoldMerchant(ctx, evcs.Only(p.Tenant), p.Channel, p.Merchant)
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,10 @@ type Accounts interface {
 	Merchant(ctx context.Context, scope evcs.Scope, id MerchantID) (Merchant, error)
 	// EnabledMerchant is the account for new payments; ErrNotConfigured.
 	EnabledMerchant(ctx context.Context, scope evcs.Scope, channel string) (Merchant, error)
+	// HoldMerchant is Merchant, or EnabledMerchant when id is 0, for a
+	// transaction that begins a payment or a refund: nobody writes the account
+	// before it ends, and it must not do so itself.
+	HoldMerchant(ctx context.Context, scope evcs.Scope, channel string, id MerchantID) (Merchant, error)
 	MerchantByToken(ctx context.Context, channel, token string) (Merchant, error)
 	// MerchantsByHint are up to n accounts that a notification may be about.
 	MerchantsByHint(ctx context.Context, channel, hint string, n int) ([]Merchant, error)
@@ -74,7 +78,8 @@ type Accounts interface {
 	UpdateMerchant(ctx context.Context, scope evcs.Scope, m *Merchant) error
 	CountMerchants(ctx context.Context, scope evcs.Scope, channel string) (int, error)
 	// MerchantUse tells how many payments of an account may still change by
-	// themselves, and whether it ever had one.
+	// themselves, and whether it ever had one. It holds until the end of a
+	// transaction that has written the account before.
 	MerchantUse(ctx context.Context, scope evcs.Scope, id MerchantID) (unfinished int64, used bool, err error)
 }
 

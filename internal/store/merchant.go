@@ -55,6 +55,21 @@ func (d PaymentDesk) EnabledMerchant(ctx context.Context, scope evcs.Scope, chan
 		`status = 1 AND channel = ? AND `+moneyWithin(scope), channel, scope.Tenant)
 }
 
+// HoldMerchant implements payment.Accounts. SQLite writes one transaction at a
+// time anyway.
+func (d PaymentDesk) HoldMerchant(ctx context.Context, scope evcs.Scope, channel string, id payment.MerchantID) (payment.Merchant, error) {
+	held := ""
+	if d.q.dollars {
+		held = ` FOR SHARE`
+	}
+	if id != 0 {
+		return d.merchant(ctx, evcs.With(payment.ErrNoMerchant, map[string]any{"merchantId": id}),
+			`id = ? AND channel = ? AND `+moneyWithin(scope)+held, id, channel, scope.Tenant)
+	}
+	return d.merchant(ctx, evcs.With(payment.ErrNotConfigured, map[string]any{"channel": channel}),
+		`status = 1 AND channel = ? AND `+moneyWithin(scope)+held, channel, scope.Tenant)
+}
+
 // MerchantByToken implements payment.Accounts: callbacks come without a tenant.
 func (d PaymentDesk) MerchantByToken(ctx context.Context, channel, token string) (payment.Merchant, error) {
 	return d.merchant(ctx, payment.ErrNoMerchant, `channel = ? AND callback_token = ? AND tenant_id > 0`, channel, token)
