@@ -53,6 +53,8 @@ type Database struct {
 type Server struct {
 	REST   string `koanf:"rest" doc:"Address of the REST listener"`
 	Device string `koanf:"device" doc:"Address of the device listener"`
+	// AnswerTimeout is for each 16 KiB of an answer, of both listeners.
+	AnswerTimeout time.Duration `koanf:"answerTimeout" doc:"How long a client may take to read each 16 KiB of an answer, also of exports and event streams"`
 	// BodyTimeout is for each MiB of a body, of both listeners.
 	BodyTimeout  time.Duration `koanf:"bodyTimeout" doc:"How long a client may take to send each MiB of a body; the head of a request within it, and within 10 s"`
 	TLS          TLS           `koanf:"tls"`
@@ -190,7 +192,7 @@ func Defaults() Config {
 	loopback := []string{"127.0.0.0/8", "::1/128"}
 	return Config{
 		DataDir:   "data",
-		Server:    Server{REST: ":8080", Device: ":8085", BodyTimeout: 20 * time.Second, TrustedProxy: TrustedProxy{CIDRs: []string{}}},
+		Server:    Server{REST: ":8080", Device: ":8085", BodyTimeout: 20 * time.Second, AnswerTimeout: 20 * time.Second, TrustedProxy: TrustedProxy{CIDRs: []string{}}},
 		Auth:      Auth{AccessTTL: 2 * time.Hour, RefreshTTL: 7 * 24 * time.Hour, RefreshMax: 30 * 24 * time.Hour},
 		Internal:  Internal{AllowCIDR: loopback},
 		Metrics:   Metrics{AllowCIDR: slices.Clone(loopback)},
@@ -279,6 +281,7 @@ func (c Config) checkTimes(f *faultsOf) {
 		{"auth.refreshMax", c.Auth.RefreshMax},
 		{"device.offlineAfter", c.Device.OfflineAfter},
 		{"server.bodyTimeout", c.Server.BodyTimeout},
+		{"server.answerTimeout", c.Server.AnswerTimeout},
 		{"events.retention", c.Events.Retention},
 		{"logs.maxAge", c.Logs.MaxAge},
 	} {

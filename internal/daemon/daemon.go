@@ -236,7 +236,7 @@ func (d *Daemon) close() error {
 func (d *Daemon) serveHTTP(l net.Listener, h http.Handler, secure *tls.Config, patience time.Duration) func(context.Context) error {
 	return func(ctx context.Context) error {
 		server := &http.Server{
-			Handler: patiently(h, d.opt.Config.Server.BodyTimeout), ReadHeaderTimeout: min(10*time.Second, d.opt.Config.Server.BodyTimeout), IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure,
+			Handler: patiently(h, d.opt.Config.Server.BodyTimeout, d.opt.Config.Server.AnswerTimeout), ReadHeaderTimeout: min(10*time.Second, d.opt.Config.Server.BodyTimeout), IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure,
 			ErrorLog: slog.NewLogLogger(d.log(health.Gateway, "listener").Handler(), slog.LevelDebug),
 		}
 		done := make(chan error, 1)

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -10,14 +12,24 @@ import (
 	"github.com/evcs/evcs/internal/evcs"
 )
 
-// stride is how much of a body may take the time of server.bodyTimeout.
-const stride = 1 << 20
+// stride is how much of a body may take the time of server.bodyTimeout, piece
+// how much of an answer that of server.answerTimeout: a line of a few kilobytes a
+// second carries both.
+const (
+	stride = 1 << 20
+	piece  = 16 << 10
+)
 
 // patiently bounds how long a client may take to send a body, also one that
-// nobody reads: patience for each MiB of it. Afterwards reads of the body fail
-// with os.ErrDeadlineExceeded and the connection is not used again.
-func patiently(h http.Handler, patience time.Duration) http.Handler {
+// nobody reads, and to take an answer: patience for each MiB of the body, answering
+// for each 16 KiB of the answer. Afterwards reads and writes fail with
+// os.ErrDeadlineExceeded and the connection is not used again.
+func patiently(h http.Handler, patience, answering time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := &timedWriter{ResponseWriter: w, conn: http.NewResponseController(w), patience: answering}
+		out.extend()       // the deadline of the answer before may be over, and a 100 is written by itself
+		defer out.extend() // for what is written when the handler is done
+		w = out
 		if r.Body != nil && r.Body != http.NoBody {
 			b := &timedBody{ReadCloser: r.Body, w: w, conn: http.NewResponseController(w), patience: patience}
 			b.extend()
@@ -26,6 +38,51 @@ func patiently(h http.Handler, patience time.Duration) http.Handler {
 		h.ServeHTTP(w, r)
 	})
 }
+
+// timedWriter is an answer with a deadline that moves on with what was taken.
+type timedWriter struct {
+	http.ResponseWriter
+	conn     *http.ResponseController
+	patience time.Duration
+	taken    bool // by another protocol, whose deadlines are its own
+}
+
+func (w *timedWriter) extend() {
+	if !w.taken {
+		_ = w.conn.SetWriteDeadline(evcs.Monotonic().Add(w.patience)) // every connection of ours has one
+	}
+}
+
+// Write implements io.Writer.
+func (w *timedWriter) Write(p []byte) (n int, err error) {
+	for {
+		w.extend()
+		m, err := w.ResponseWriter.Write(p[n:min(len(p), n+piece)])
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+	}
+}
+
+// FlushError sends what was written; http.ResponseController calls it.
+func (w *timedWriter) FlushError() error {
+	w.extend()
+	return w.conn.Flush()
+}
+
+// Hijack implements http.Hijacker, for WebSockets.
+func (w *timedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, behind, err := w.conn.Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.taken = true
+	return conn, behind, conn.SetDeadline(time.Time{})
+}
+
+// Unwrap is for http.ResponseController.
+func (w *timedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // timedBody is a body with a deadline that moves on with what has arrived.
 type timedBody struct {

@@ -37,9 +37,8 @@ type Exports struct {
 }
 
 const (
-	exportLimit    = 1_000_000 // rows
-	exportPage     = 500
-	exportPatience = time.Minute // for a reader that does not read
+	exportLimit = 1_000_000 // rows
+	exportPage  = 500
 )
 
 // Columns chooses and orders the columns of an export.
@@ -314,7 +313,6 @@ func writeCSV[Record any](reply Reply, a *evcs.Actor, columns []column, next fun
 	h := reply.Header()
 	h.Set("Content-Type", "text/csv; charset=utf-8")
 	h.Set("Content-Disposition", `attachment; filename="export.csv"`)
-	out := http.NewResponseController(reply.ResponseWriter)
 	if _, err := reply.Write([]byte("\uFEFF")); err != nil {
 		return nil //nolint:nilerr // the reader is gone
 	}
@@ -337,8 +335,6 @@ func writeCSV[Record any](reply Reply, a *evcs.Actor, columns []column, next fun
 			}
 			n++
 		}
-		// A refused deadline only means that the connection has none (in tests).
-		_ = out.SetWriteDeadline(evcs.Monotonic().Add(exportPatience))
 		w.Flush()
 		if w.Error() != nil {
 			return nil //nolint:nilerr // the reader is gone

@@ -237,7 +237,6 @@ func (p ReconReports) csv(ctx context.Context, a *evcs.Actor, in *batchPath, rep
 	if _, err := reply.Write([]byte("\uFEFF")); err != nil {
 		return nil //nolint:nilerr // the reader is gone
 	}
-	out := http.NewResponseController(reply.ResponseWriter)
 	w := csv.NewWriter(reply.ResponseWriter)
 	w.UseCRLF = true
 	write := func(cells ...string) {
@@ -263,8 +262,6 @@ func (p ReconReports) csv(ctx context.Context, a *evcs.Actor, in *batchPath, rep
 	err = p.each(ctx, b, func(d *recon.Difference) error {
 		write(differenceCells(p.Recon.differenceJSON(*d), zone)...)
 		if rows%reportPage == 0 {
-			// A refused deadline only means that the connection has none (in tests).
-			_ = out.SetWriteDeadline(evcs.Monotonic().Add(exportPatience))
 			w.Flush()
 		}
 		return w.Error()

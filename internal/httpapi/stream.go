@@ -17,14 +17,13 @@ import (
 )
 
 const (
-	ticketLife     = time.Minute
-	maxTickets     = 10_000
-	streamBuffer   = 1000
-	streamBatch    = 500
-	streamBehind   = 10_000
-	streamBeat     = 15 * time.Second
-	streamCheck    = time.Second / 2  // of its credential; the guard knows it for half a second
-	streamPatience = 20 * time.Second // for a reader that does not read
+	ticketLife   = time.Minute
+	maxTickets   = 10_000
+	streamBuffer = 1000
+	streamBatch  = 500
+	streamBehind = 10_000
+	streamBeat   = 15 * time.Second
+	streamCheck  = time.Second / 2 // of its credential; the guard knows it for half a second
 )
 
 var errStreamOver = errors.New("the stream is over")
@@ -297,8 +296,6 @@ func (r *reading) gap(oldest evcs.EventID) error {
 // write sends a piece at once; a reader that does not read is let go.
 func (r *reading) write(text []byte) error {
 	out := http.NewResponseController(r.reply.ResponseWriter)
-	// A refused deadline only means that the connection has none (in tests).
-	_ = out.SetWriteDeadline(evcs.Monotonic().Add(streamPatience))
 	if _, err := r.reply.Write(text); err != nil {
 		return errStreamOver
 	}
