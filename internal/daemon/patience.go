@@ -26,8 +26,9 @@ const (
 // os.ErrDeadlineExceeded and the connection is not used again.
 func patiently(h http.Handler, patience, answering time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		out := &timedWriter{ResponseWriter: w, conn: http.NewResponseController(w), patience: answering}
+		out := &timedWriter{ResponseWriter: w, conn: http.NewResponseController(w), patience: answering, stream: r.ProtoMajor > 1}
 		out.extend()       // the deadline of the answer before may be over, and a 100 is written by itself
+		out.rest()         // a handler may think as long as it likes
 		defer out.extend() // for what is written when the handler is done
 		w = out
 		if r.Body != nil && r.Body != http.NoBody {
@@ -44,6 +45,7 @@ type timedWriter struct {
 	http.ResponseWriter
 	conn     *http.ResponseController
 	patience time.Duration
+	stream   bool // of HTTP/2, which a deadline ends also when nobody writes
 	taken    bool // by another protocol, whose deadlines are its own
 }
 
@@ -53,11 +55,20 @@ func (w *timedWriter) extend() {
 	}
 }
 
+// rest takes the deadline away from a stream until the next write. A connection
+// keeps its own: only writes feel it, and each moves it on.
+func (w *timedWriter) rest() {
+	if w.stream {
+		_ = w.conn.SetWriteDeadline(time.Time{}) // as above
+	}
+}
+
 // Write implements io.Writer.
 func (w *timedWriter) Write(p []byte) (n int, err error) {
 	for {
 		w.extend()
 		m, err := w.ResponseWriter.Write(p[n:min(len(p), n+piece)])
+		w.rest()
 		n += m
 		if err != nil || n == len(p) {
 			return n, err
@@ -68,6 +79,7 @@ func (w *timedWriter) Write(p []byte) (n int, err error) {
 // FlushError sends what was written; http.ResponseController calls it.
 func (w *timedWriter) FlushError() error {
 	w.extend()
+	defer w.rest()
 	return w.conn.Flush()
 }
 

@@ -3,6 +3,7 @@ package daemon
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -94,6 +95,71 @@ func TestAnswersAreTakenInTime(t *testing.T) {
 		if _, err := io.Copy(io.Discard, stalled); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("its connection: %v", err)
 		}
+	})
+}
+
+// TestAnswersMayBeLong: over HTTP/2 too a handler thinks longer than the patience,
+// and a client who stops reading is let go.
+func TestAnswersMayBeLong(t *testing.T) {
+	const patience, size = 20 * time.Second, 16 << 20
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/late" {
+				for range 3 {
+					time.Sleep(2 * patience) // of the bubble
+					_, _ = io.WriteString(w, "late")
+					_ = http.NewResponseController(w).Flush() // the client tells
+				}
+				return
+			}
+			_, err := w.Write(bytes.Repeat([]byte("x"), size))
+			ended <- err
+		})
+		var h2 http.Protocols
+		h2.SetUnencryptedHTTP2(true)
+		listener := make(pipes)
+		server := &http.Server{Handler: patiently(handler, patience, patience), ReadHeaderTimeout: time.Second, Protocols: &h2}
+		done := make(chan error, 1)
+		go func() { done <- server.Serve(listener) }()
+		transport := &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+			client, peer := net.Pipe()
+			listener <- peer
+			return client, nil
+		}}
+		defer func() {
+			transport.CloseIdleConnections()
+			close(listener)
+			if err := <-done; !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			_ = server.Close() // its connections
+		}()
+		get := func(path string) *http.Response {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://evcs"+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := transport.RoundTrip(r)
+			if err != nil || answer.ProtoMajor != 2 {
+				t.Fatalf("%s: %v", path, err)
+			}
+			return answer
+		}
+
+		late := get("/late")
+		text, err := io.ReadAll(late.Body)
+		if string(text) != "latelatelate" || err != nil {
+			t.Errorf("a late answer: %q, %v", text, err)
+		}
+		late.Body.Close()
+
+		began := time.Now()
+		stalled := get("/") // and nobody reads its body
+		if err, took := <-ended, time.Since(began); err == nil || took > 2*patience {
+			t.Errorf("who stopped reading was let go after %v with %v", took, err)
+		}
+		stalled.Body.Close()
 	})
 }
 
