@@ -84,6 +84,17 @@ func TestWebhookAcrossARestart(t *testing.T) {
 		return m["type"] == "quota.exceeded" && m["tenantId"] == float64(child.TenantID)
 	}
 	evcstest.Eventually(t, "quota.exceeded at the receiver", func() bool { return receiver.find(exceeded) != nil })
+	// A stop between a delivery and its record is a failure: it would come again.
+	evcstest.Eventually(t, "every delivery on record", func() bool {
+		type delivery struct {
+			State string `json:"state"`
+		}
+		var page struct {
+			Records []delivery `json:"records"`
+		}
+		boss.OK(t, http.MethodGet, evcstest.Path("/api/webhook/%d/delivery", made.WebhookID), nil).Into(t, &page)
+		return len(page.Records) > 0 && !slices.ContainsFunc(page.Records, func(x delivery) bool { return x.State != "DELIVERED" })
+	})
 	d.Stop()
 	d = evcstest.StartOn(t, "", dir, evcstest.WithConfig(outbound))
 	boss = d.Admin()
