@@ -106,6 +106,41 @@ func TestCloudSession(t *testing.T) {
 	}
 }
 
+// TestCloudWrongBill: the fault has the stop say what the charger reckons, the
+// same in every repeat; without it nothing is said.
+func TestCloudWrongBill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &cloudServer{csms: newCSMS(t), answers: map[string]string{}}
+		fleet, c, end := serveCloud(t, s, Config{})
+		await(t, c, Connected)
+		for i := range 2 {
+			if i == 1 {
+				must(t, c.Inject(t.Context(), FaultWrongBill))
+			}
+			must(t, c.StartLocal(t.Context(), 1, "TAG"))
+			await(t, c, Charging(1))
+			pass(5*time.Minute + time.Second)
+			if i == 1 {
+				must(t, c.Inject(t.Context(), FaultLostAnswer))
+			}
+			must(t, c.StopLocal(t.Context(), 1))
+			await(t, c, Idle(1))
+		}
+		end()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		truth := fleet.Journal().Sessions()
+		if len(truth) != 2 || len(s.amounts) != 2 || s.amounts[0] != nil || len(fleet.Journal().Violations()) > 0 {
+			t.Fatalf("%d sessions, amounts %v, %v", len(truth), s.amounts, fleet.Journal().Violations())
+		}
+		fair := float64(truth[1].Energy().Fen(simPrice)) / 100
+		if said, ok := s.amounts[1].(float64); !ok || said < fair+0.99 || said > fair+10 || truth[1].Tampered != "" {
+			t.Errorf("the charger says %v of %s kWh, tampered %q", s.amounts[1], truth[1].Energy(), truth[1].Tampered)
+		}
+	})
+}
+
 func TestCloudCommandsAreObeyedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,6 +170,7 @@ type cloudServer struct {
 	answers  map[string]string // by request id
 	commands []string          // JSON, handed out once each
 	results  []map[string]any
+	amounts  []any // of stops; nil where the charger says none
 }
 
 func (s *cloudServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -187,6 +223,7 @@ func (s *cloudServer) act(action, session string, data map[string]any) string {
 		return `{"accepted":1}`
 	case "stop":
 		s.stops[1] = append(s.stops[1], 0)
+		s.amounts = append(s.amounts, data["amount"])
 		return `{"sessionId":"` + session + `","orderNo":"ORD-1"}`
 	}
 	return `{}`

@@ -25,6 +25,8 @@ type charge struct {
 	lastStamp   time.Time
 	tampered    Fault
 	deauthorise bool
+	energy      journal.Energy // of the whole session, once it has ended
+	extra       int64          // fen that the charger's own bill is wrong by; 0: it tells none
 }
 
 // connector is one plug of a charger, with its meter and the car at it.
@@ -145,6 +147,7 @@ func (u *unit) sample(c *connector, sim time.Time) {
 func (u *unit) finish(c *connector, sim time.Time, reason string) {
 	ch := c.charge
 	c.count(u.curve, sim)
+	ch.energy = c.meter.pure() - ch.first
 	at := u.stamp(sim)
 	u.enqueue(&message{Call: wire.Call{Action: wire.Stop, Connector: c.no, At: at, Register: c.meter.register(), Tag: ch.tag, Reason: reason}, charge: ch})
 	c.charge, c.watts = nil, 0

@@ -14,7 +14,7 @@ import (
 type Fault string
 
 // The faults. Those of the meter and the clock falsify what is told: the
-// journal marks the session.
+// journal marks the session. A wrong bill is beside the session.
 const (
 	// FaultDrop closes the socket without a word before the next message.
 	FaultDrop Fault = "drop"
@@ -60,6 +60,10 @@ const (
 	// next session has begun: the state comes first, then the old stop, then the
 	// next start.
 	FaultLateStop Fault = "late-stop"
+	// FaultWrongBill lets the stop of the session say what the charger reckons that
+	// it cost, by a price that nobody else has; cloudcharge only, others have no
+	// word for it. The session itself stays true.
+	FaultWrongBill Fault = "wrong-bill"
 )
 
 // AllFaults are the faults there are.
@@ -67,7 +71,7 @@ func AllFaults() []Fault {
 	return []Fault{
 		FaultDrop, FaultLostAnswer, FaultDuplicate, FaultReorder, FaultPipeline, FaultClock1970, FaultClockHour,
 		FaultMeterReset, FaultMeterAbsurd, FaultReboot, FaultRebootStorm, FaultGarbage, FaultStall,
-		FaultNoBoot, FaultStopTwice, FaultStartStatus, FaultIDsFromOne, FaultLateStop,
+		FaultNoBoot, FaultStopTwice, FaultStartStatus, FaultIDsFromOne, FaultLateStop, FaultWrongBill,
 	}
 }
 

@@ -67,7 +67,7 @@ func (u *unit) urge(m *message) {
 // befall lets a fault happen to the charger when m comes up.
 func (u *unit) befall(m *message, f Fault) {
 	plan := u.connectors[m.Connector-1].plan
-	if !f.befalls(m, plan.on && plan.left != 0) {
+	if !f.befalls(m, plan.on && plan.left != 0) || f == FaultWrongBill && u.conf.Protocol != CloudCharge {
 		return
 	}
 	u.tally.count("fault " + string(f))
@@ -86,6 +86,8 @@ func (u *unit) befall(m *message, f Fault) {
 		if m.Action == wire.Meter {
 			m.held = u.now().Add(u.cfg.AnswerTimeout / 4)
 		}
+	case FaultWrongBill:
+		m.charge.extra = 100 + u.luck.Int64N(900)
 	case FaultLateStop:
 		u.stopLate = true
 		u.goOffline()
@@ -220,9 +222,15 @@ func (*unit) call(m *message) wire.Call {
 	call := m.Call
 	if ch := m.charge; ch != nil {
 		call.Transaction, call.Session, call.Command, call.Offline = ch.transaction, ch.session, ch.command, ch.offline
+		if m.Action == wire.Stop && ch.extra > 0 {
+			call.Bill = ch.energy.Fen(simPrice) + ch.extra
+		}
 	}
 	return call
 }
+
+// simPrice is what a charger with a wrong bill takes for a kWh, in fen.
+const simPrice = 100
 
 // suffer does what a fault of the air does; false means that m was not sent.
 func (u *unit) suffer(m *message, f Fault, now time.Time) bool {

@@ -15,12 +15,13 @@ import (
 )
 
 const (
-	// FacetCharger: of the chargers' leg, where the local side is our bill for
+	// FacetCharger is of the chargers' leg, where the local side is our bill for
 	// energy and the channel's what the charger says itself.
 	FacetCharger = "CHARGER"
-	// FacetEnergy and FacetMoney say what is off between a charger and us.
+	// FacetEnergy says that a charger tells another energy.
 	FacetEnergy = "ENERGY"
-	FacetMoney  = "MONEY"
+	// FacetMoney says that it tells other money.
+	FacetMoney = "MONEY"
 )
 
 // maxClaims bounds how many differences of the chargers' leg are listed of a day;

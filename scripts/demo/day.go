@@ -30,7 +30,7 @@ func (w *world) charge(ctx context.Context, out io.Writer) error {
 	scenario.Sessions = 3
 	fleet, err := w.fleet(chargersim.Config{
 		Seed: 2026, Speed: speed, Lead: lead, Time: chargersim.ShiftedClock, Scenario: &scenario, MeterInterval: 2 * time.Minute,
-		Faults: chargersim.FaultPlan{chargersim.FaultLostAnswer: 60, chargersim.FaultDrop: 120, chargersim.FaultDuplicate: 60},
+		Faults: chargersim.FaultPlan{chargersim.FaultLostAnswer: 60, chargersim.FaultDrop: 120, chargersim.FaultDuplicate: 60, chargersim.FaultWrongBill: 60},
 	})
 	if err != nil {
 		return err

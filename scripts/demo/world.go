@@ -145,7 +145,7 @@ func (w *world) plan(ctx context.Context, tenant int64) error {
 func (w *world) charger(ctx context.Context, tenant, station int64, code string) error {
 	kind, power, guns := "DC60", api.Measure(60_000), 2
 	c := chargersim.ChargerConfig{DeviceID: code, Protocol: chargersim.OCPP16, Kind: kind, Connectors: guns}
-	if len(w.chargers) >= totalChargers-cloudChargers {
+	if len(w.chargers) < cloudChargers {
 		c.Protocol = chargersim.CloudCharge
 	}
 	made, err := w.operator.api.Chargers.Create(ctx, api.CreateCharger{

@@ -280,9 +280,11 @@ func (w *link) word(m wire.Call) (op, session string, data fields) {
 			"voltage": m.Reading.Volts, "current": json.RawMessage(thousandths(m.Reading.Milliamps)),
 		}}}
 	case wire.Stop:
-		return "stop", m.Session, fields{
-			"connectorNo": m.Connector, "meterStop": number(m.Register), "endTime": at(), "reason": m.Reason,
+		data := fields{"connectorNo": m.Connector, "meterStop": number(m.Register), "endTime": at(), "reason": m.Reason}
+		if m.Bill > 0 {
+			data["amount"] = json.RawMessage(fmt.Sprintf("%d.%02d", m.Bill/100, m.Bill%100))
 		}
+		return "stop", m.Session, data
 	case wire.Authorize: // tags are judged by the start
 	}
 	return "", "", nil

@@ -41,6 +41,9 @@ type Call struct {
 	Transaction      int64
 	Session, Command string
 	Offline          bool
+	// Bill is what the charger reckons itself that the session cost, in fen; 0: it
+	// does not say.
+	Bill int64
 }
 
 // Transactional reports whether the call must be repeated until answered.
