@@ -65,14 +65,15 @@ func (c *Conn) Call(ctx context.Context, r Request) ([]byte, error) {
 		return nil, ErrCrowded
 	}
 	defer c.waiting.Add(-1)
+	turn := c.line()
 	select {
-	case c.turn <- struct{}{}:
+	case turn <- struct{}{}:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting to call %s: %w", r.Action, ctx.Err())
 	case <-c.done:
 		return nil, device.ErrGone
 	}
-	defer func() { <-c.turn }()
+	defer func() { <-turn }()
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("waiting to call %s: %w", r.Action, err)
 	}
@@ -84,6 +85,16 @@ func (c *Conn) Call(ctx context.Context, r Request) ([]byte, error) {
 		o.seen(Traffic{Out: true, ID: o.id, Text: o.text})
 	}
 	return c.await(ctx, o, r.Action)
+}
+
+// line is where callers queue; most stations are never called.
+func (c *Conn) line() chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.turn == nil {
+		c.turn = make(chan struct{}, 1)
+	}
+	return c.turn
 }
 
 // send writes the request from a goroutine of its own, so that a station that

@@ -76,7 +76,6 @@ type Conn struct {
 	flooding  time.Time // since when without pause; the reader's
 	broken    int       // messages that were none; the reader's
 	done      chan struct{}
-	turn      chan struct{} // who holds it may call
 
 	writing sync.Mutex // one writer at a time
 
@@ -88,9 +87,10 @@ type Conn struct {
 	queue   []item // guarded by mu: calls waiting for their answer
 	working bool   // guarded by mu: a goroutine answers
 	room    sync.Cond
-	pending *outgoing   // guarded by mu
-	late    []*outgoing // guarded by mu: asked in vain so far
-	serial  uint64      // guarded by mu
+	turn    chan struct{} // guarded by mu; nil: nobody called yet. Who holds it may call
+	pending *outgoing     // guarded by mu
+	late    []*outgoing   // guarded by mu: asked in vain so far
+	serial  uint64        // guarded by mu
 	prefix  string
 	waiting atomic.Int32
 	beat    *time.Timer // guarded by mu
@@ -126,8 +126,8 @@ func (e *Engine) NewConn(t Transport, s Station) *Conn {
 	c := &Conn{
 		engine: e, transport: t, station: s, since: now,
 		limiter: rate.NewLimiter(rate.Limit(e.options.Rate), e.options.Burst),
-		done:    make(chan struct{}), turn: make(chan struct{}, 1),
-		prefix: newPrefix(),
+		done:    make(chan struct{}),
+		prefix:  newPrefix(),
 	}
 	c.room.L = &c.mu
 	c.last.Store(evcs.Millis(now))
@@ -139,6 +139,11 @@ func (e *Engine) NewConn(t Transport, s Station) *Conn {
 func (c *Conn) Run(ctx context.Context, h Handler) error {
 	stop := context.AfterFunc(ctx, func() { c.Close(CloseGoingAway, "shutting down") })
 	defer stop()
+	return c.run(ctx, h)
+}
+
+// run is Run for a caller that closes the connection itself.
+func (c *Conn) run(ctx context.Context, h Handler) error {
 	c.startBeat()
 	err := c.read(ctx, h)
 	c.Close(CloseNormal, "")

@@ -54,6 +54,7 @@ type Gateway struct {
 	dialects     []Dialect
 	engine       *Engine
 	upgraders    map[string]*gws.Upgrader
+	chunks       chunks
 	failures     *device.Failures
 	writeTimeout time.Duration
 	drain        time.Duration
@@ -191,7 +192,9 @@ func (g *Gateway) serve(ctx context.Context, a arrival) {
 	}
 	defer g.forget(c)
 	s := a.dialect.Open(a.id, a.address, c)
-	log := g.engine.options.Log.With(slog.String("device", a.id.DeviceID), slog.String("address", a.address))
+	log := func() *slog.Logger { // made when it is needed, not kept for the life of the connection
+		return g.engine.options.Log.With(slog.String("device", a.id.DeviceID), slog.String("address", a.address))
+	}
 	old, newest := g.put(s, a.place)
 	if !newest {
 		a.socket.Close(CloseNormal, "replaced by a newer connection")
@@ -199,17 +202,17 @@ func (g *Gateway) serve(ctx context.Context, a arrival) {
 	}
 	if old != nil {
 		old.Close("replaced by a newer connection")
-		log.Info("a newer connection replaces the old one", slog.String("before", old.Info().Address))
+		log().Info("a newer connection replaces the old one", slog.String("before", old.Info().Address))
 	}
 	if err := g.connected(ctx, s); err != nil {
-		log.Error("noting a connection failed", slog.Any("error", err))
+		log().Error("noting a connection failed", slog.Any("error", err))
 	}
-	err := c.Run(ctx, s)
+	err := c.run(ctx, s) // closeAll closes it, a context per connection is not needed
 	reason := c.Reason()
 	if reason == "" {
 		reason = err.Error()
 	}
-	log.Info("a station is gone", slog.String("reason", reason))
+	log().Info("a station is gone", slog.String("reason", reason))
 	if !g.hub.Drop(s) {
 		return // a newer connection is there
 	}

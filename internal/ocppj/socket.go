@@ -117,9 +117,6 @@ func (noStorage) Range(func(string, any) bool) {}
 
 var errNoHijack = errors.New("the server cannot hand the connection over")
 
-// readBuffer is per connection for its whole life; OCPP messages are smaller.
-const readBuffer = 1024
-
 // upgrade answers the handshake and takes the connection from the server.
 // Bytes that the station sent behind its request are not lost.
 func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, d Dialect) (*socket, error) {
@@ -136,7 +133,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, d Dialect) (*s
 		return nil, fmt.Errorf("taking the connection: %w", err)
 	}
 	r.Header.Set("Sec-WebSocket-Protocol", d.Subprotocol())
-	ws, err := g.upgraders[d.Subprotocol()].UpgradeFromConn(raw, early(raw, behind.Reader), r)
+	ws, err := g.upgraders[d.Subprotocol()].UpgradeFromConn(raw, g.chunks.reader(raw, behind.Reader), r)
 	if err != nil {
 		return nil, fmt.Errorf("upgrading: %w", err)
 	}
@@ -145,13 +142,11 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, d Dialect) (*s
 	return s, nil
 }
 
-// early is a reader of what the server had read already, then of the network.
-func early(raw net.Conn, behind *bufio.Reader) *bufio.Reader {
-	n := behind.Buffered()
-	if n == 0 {
+// early is a reader of what was seen already, then of the network.
+func early(raw net.Conn, seen []byte) *bufio.Reader {
+	if len(seen) == 0 {
 		return bufio.NewReaderSize(raw, readBuffer)
 	}
-	seen, _ := behind.Peek(n) // n bytes are there
 	return bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(seen)), raw), readBuffer)
 }
 
