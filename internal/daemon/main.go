@@ -10,14 +10,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/host"
 )
 
 // errUsage marks faults of flags and settings: exit code 2.
@@ -102,7 +106,14 @@ func (p program) serve(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return d.Run(ctx)
+	heap := host.Heap{Fixed: slices.ContainsFunc(p.env, func(v string) bool { return strings.HasPrefix(v, "GOGC=") })}
+	watching, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	var g errgroup.Group
+	g.Go(func() error { return heap.Run(watching) }) // the process's: tests run several daemons in one
+	err = d.Run(ctx)
+	done()
+	return errors.Join(err, g.Wait())
 }
 
 func (p program) initialise(ctx context.Context, c config.Config) error {

@@ -1,5 +1,6 @@
 // Package host measures the machine and the process: processors, memory, disk,
-// network, the Go runtime. What the platform does not tell stays nil.
+// network, the Go runtime. What the platform does not tell stays nil. It also
+// keeps the process's heap near what is in use.
 package host
 
 import (
