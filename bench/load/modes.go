@@ -97,8 +97,13 @@ func (o *options) ratioMem(ctx context.Context, clock evcs.Clock) error {
 		o.judge("memory per idle connection against echo", "KiB", []float64{echo}, []float64{ours}, o.gate), b.stop())
 }
 
+// settle is how long a server is left alone before its memory is read: what a
+// burst left behind is no part of an idle connection, nor of an idle server.
+const settle = 5 * time.Second
+
 // perConnection is the memory in KiB that one booted, idle connection takes.
 func (o *options) perConnection(ctx context.Context, t target, clock evcs.Clock) (float64, error) {
+	wait(ctx, settle)
 	before, err := kib(t.pid)
 	if err != nil {
 		return 0, err
@@ -108,14 +113,18 @@ func (o *options) perConnection(ctx context.Context, t target, clock evcs.Clock)
 		return 0, err
 	}
 	defer hangUp(list)
-	wait(ctx, 2*time.Second)
+	burst, err := kib(t.pid)
+	if err != nil {
+		return 0, err
+	}
+	wait(ctx, settle)
 	after, err := kib(t.pid)
 	if err != nil {
 		return 0, err
 	}
 	each := float64(after-before) / float64(len(list))
 	return each, o.line(map[string]any{
-		"server": t.name, "mode": "idle", "connections": len(list), "rssBeforeKiB": before, "rssKiB": after, "perConnectionKiB": each,
+		"server": t.name, "mode": "idle", "connections": len(list), "rssBeforeKiB": before, "rssConnectedKiB": burst, "rssKiB": after, "perConnectionKiB": each,
 	})
 }
 
@@ -199,7 +208,7 @@ func (o *options) idle(ctx context.Context, clock evcs.Clock) error {
 	if err != nil {
 		return err
 	}
-	wait(ctx, 2*time.Second)
+	wait(ctx, settle)
 	before, err := probe.CPU(b.pid)
 	if err != nil {
 		return errors.Join(err, b.stop())
