@@ -39,7 +39,14 @@ func wording(text string, english bool, beginning int) string {
 
 // chineseSentence words a sentence and those inside it; false when nothing of it
 // is known. Sentences are put together as lists, and with what they are about.
+// Every piece is looked up once: others speak here too, and at length.
 func chineseSentence(text string, beginning int) (string, bool) {
+	return cutSentence(text, beginning, "; ", ": ")
+}
+
+// cutSentence looks a text up whole, else cuts it at the first joint into pieces
+// that have none of it, each of which is cut at the further ones.
+func cutSentence(text string, beginning int, joints ...string) (string, bool) {
 	part := func(inner string) string {
 		zh, _ := chineseSentence(inner, beginning) // shorter than text: a pattern has words of its own
 		return zh
@@ -47,18 +54,16 @@ func chineseSentence(text string, beginning int) (string, bool) {
 	if zh, ok := saidCatalogue().chinese(text, beginning, part); ok {
 		return zh, true
 	}
-	for _, joint := range [...]string{"; ", ": "} {
-		left, right, ok := strings.Cut(text, joint)
-		if !ok {
-			continue
-		}
-		l, knownLeft := chineseSentence(left, beginning)
-		r, knownRight := chineseSentence(right, beginning)
-		if knownLeft || knownRight {
-			return l + joint + r, true
-		}
+	if len(joints) == 0 {
+		return text, false
 	}
-	return text, false
+	left, right, ok := strings.Cut(text, joints[0])
+	if !ok {
+		return cutSentence(text, beginning, joints[1:]...)
+	}
+	l, knownLeft := cutSentence(left, beginning, joints[1:]...)
+	r, knownRight := cutSentence(right, beginning, joints...)
+	return l + joints[0] + r, knownLeft || knownRight
 }
 
 // FactsIn is the facts of a refusal with the sentences among them in the

@@ -193,6 +193,19 @@ func TestSentencesInChinese(t *testing.T) {
 	}
 }
 
+// TestForeignTextsAreWordedAtOnce: what a device or a server says at length, made
+// of nothing but joints, is looked at once in every place and not in every way to
+// cut it.
+func TestForeignTextsAreWordedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, said := range []string{strings.Repeat("a; b: ", 200), strings.Repeat("a: b; ", 200), strings.Repeat("overdue: x; ", 100) + "y"} {
+		got := WordedAmong(said, false)
+		if strings.Contains(said, "a") && got != said || !strings.HasSuffix(got, said[len(said)-1:]) {
+			t.Errorf("%.20s became %.40s", said, got)
+		}
+	}
+}
+
 // TestCataloguesAreWhole: what varies comes as often in both languages.
 func TestCataloguesAreWhole(t *testing.T) {
 	t.Parallel()
