@@ -63,10 +63,11 @@ func TestAnswersAreTakenInTime(t *testing.T) {
 			}
 		}
 
-		slow := dial()
+		slow, drop := dial(), time.NewTicker(3*time.Second)
+		defer drop.Stop()
 		began := time.Now()
 		ask(slow, "/")
-		answer, err := http.ReadResponse(bufio.NewReaderSize(&dripping{slow, 3 * time.Second}, 8<<10), nil)
+		answer, err := http.ReadResponse(bufio.NewReaderSize(&dripping{slow, drop.C}, 8<<10), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +78,7 @@ func TestAnswersAreTakenInTime(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("the answer to a slow reader ended with %v", err)
 		}
-		time.Sleep(3 * patience) // of the bubble
+		<-time.After(3 * patience)
 		ask(slow, "/empty")
 		if answer, err := http.ReadResponse(bufio.NewReader(slow), nil); err != nil || answer.StatusCode != http.StatusOK {
 			t.Errorf("after a pause: %v", err)
@@ -106,8 +107,10 @@ func TestAnswersMayBeLong(t *testing.T) {
 		ended := make(chan error, 1)
 		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/late" {
+				news := time.NewTicker(2 * patience)
+				defer news.Stop()
 				for range 3 {
-					time.Sleep(2 * patience) // of the bubble
+					<-news.C
 					_, _ = io.WriteString(w, "late")
 					_ = http.NewResponseController(w).Flush() // the client tells
 				}
@@ -163,13 +166,13 @@ func TestAnswersMayBeLong(t *testing.T) {
 	})
 }
 
-// dripping reads 8 KiB at most, and then waits.
+// dripping reads 8 KiB at most, at each tick.
 type dripping struct {
-	from  io.Reader
-	pause time.Duration
+	from io.Reader
+	tick <-chan time.Time
 }
 
 func (d *dripping) Read(p []byte) (int, error) {
-	time.Sleep(d.pause) // of the bubble
+	<-d.tick
 	return d.from.Read(p[:min(len(p), 8<<10)])
 }

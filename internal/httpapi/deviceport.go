@@ -32,7 +32,7 @@ func (p DevicePort) register(s *Server) {
 			"Taken from a blocked charger too, because the energy was delivered. "+
 			"`amount` and `periods` are what the charger itself says that the energy cost: kept with the session (the first that is told counts, also when it comes with a later stop), compared with the bill, never billed. "+
 			"More than 0.01 CNY apart in a kind of period, or in all by more than that for each, marks the order DEVICE_BILL_DIFF and is listed in the reconciliation of the day. "+
-			"An amount that is negative, has more than two decimals or is above 1000000 is refused (9400) and nothing is stored: the session goes on until the stop comes right, under a new requestId.",
+			"Further decimals of an amount are rounded to the fen. One that is no number, negative or above 1000000 is refused (9400) and nothing is stored: the session goes on until the stop comes right, under a new requestId.",
 		evcs.CodeSessionNotFound, evcs.CodeOrderCancelled, evcs.CodeSessionConflict, evcs.CodeConnectorNotFound)
 	cloud[api.CloudMeter, api.CloudMetered](s, "meter", "Readings of a running charge",
 		"Samples are known by session and time: repeats are ignored, late ones stored. Without sessionId it is the running session of the connector.",
