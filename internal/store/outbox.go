@@ -127,11 +127,14 @@ func (r Reader) EventsAfter(ctx context.Context, after evcs.EventID, n int) ([]e
 	return list, err
 }
 
-// EventBounds returns the oldest and the newest published place; zero when
-// there is none.
+// EventBounds returns the oldest and the newest published place, whoever's the
+// events are: who resumes has missed nothing when the events behind its place
+// are kept. Zero when there is none.
 func (r Reader) EventBounds(ctx context.Context) (oldest, newest evcs.EventID, err error) {
-	err = r.q.one(ctx, "read event bounds", nil, []any{&oldest, &newest},
-		`SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM outbox WHERE seq IS NOT NULL`)
+	err = r.q.everywhere(ctx, func(ctx context.Context) error {
+		return r.q.one(ctx, "read event bounds", nil, []any{&oldest, &newest},
+			`SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM outbox WHERE seq IS NOT NULL`)
+	})
 	return oldest, newest, err
 }
 

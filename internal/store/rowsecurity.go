@@ -161,9 +161,9 @@ func walled(ctx context.Context, tx *sql.Tx) (map[string]string, error) {
 	return tables, translate("list tables", rows.Err())
 }
 
-// everywhere runs f with all tenants in view, for the two things that are not a
-// matter of one subtree: what counts against the quota of an ancestor, and
-// names that are unique in the installation.
+// everywhere runs f with all tenants in view, for the three things that are not a
+// matter of one subtree: what counts against the quota of an ancestor, names
+// that are unique in the installation, and the places of the stream of events.
 func (q querier) everywhere(ctx context.Context, f func(context.Context) error) error {
 	wide := evcs.WithActor(ctx, nil) // a pooled connection is taken with this
 	if !q.wall {
