@@ -1,6 +1,7 @@
 package evcstest_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -252,12 +253,28 @@ func (x described) exchange(t *testing.T, base, bearer string, values given) (*h
 	defer answer.Body.Close()
 	e.Header, e.Status, e.AnswerHeader = r.Header, answer.StatusCode, answer.Header
 	if x.Media == "text/event-stream" && answer.StatusCode == http.StatusOK {
-		return answer, e // what it sends is for the listeners
+		e.Answer = replayed(t, answer.Body) // what comes later is for the listeners
+		return answer, e
 	}
 	if e.Answer, err = io.ReadAll(answer.Body); err != nil {
 		t.Fatalf("%s: %v", x.ID, err)
 	}
 	return answer, e
+}
+
+// replayed is what a stream sends of the past: all before its first comment.
+func replayed(t *testing.T, stream io.Reader) []byte {
+	t.Helper()
+	var said []byte
+	lines := bufio.NewScanner(stream)
+	for lines.Scan() {
+		if lines.Text() == ":" {
+			return said
+		}
+		said = append(append(said, lines.Bytes()...), '\n')
+	}
+	t.Errorf("a stream ended within the past: %v: %s", lines.Err(), said)
+	return said
 }
 
 func text(v any) string {

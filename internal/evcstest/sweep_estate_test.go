@@ -110,6 +110,9 @@ func (e *estate) furnish(t *testing.T, d *evcstest.Daemon, platform evcstest.Cal
 		"chargerType": 1, "ratedPower": 60, "gunCount": 8, "simulated": true,
 	}, "chargerId", "chargerCode", "deviceId")
 	e.ids["connectorNo"], e.ids["chargerIds"] = 1, []any{e.ids["chargerId"]}
+	e.post(t, "/api/charger", map[string]any{ // it never connects
+		"stationId": e.ids["stationId"], "chargerCode": "OFF" + e.mark, "chargerName": e.mark, "deviceId": "OFF-" + e.mark, "protocol": "OCPP16", "chargerType": 1, "ratedPower": 60,
+	})
 	secret := e.post(t, at("/api/charger/%v/credential"), map[string]any{}, "secret")["secret"].(string)
 	delete(e.ids, "secret")
 	e.post(t, "/api/id-tag", map[string]any{"idTag": "T" + e.mark, "userId": 77}, "idTagId", "idTag")

@@ -158,6 +158,9 @@ func (r *reading) run(ctx context.Context, from evcs.EventID, resume bool) error
 		if err := r.replay(ctx); err != nil {
 			return r.over(err)
 		}
+		if err := r.beat(); err != nil { // what was missed is complete
+			return r.over(err)
+		}
 	}
 	for {
 		err := r.live(ctx, sub)
@@ -240,7 +243,7 @@ func (r *reading) live(ctx context.Context, sub *event.Subscription) error {
 				return errStreamOver
 			}
 		case <-beat.C:
-			if err := r.write([]byte(":\n\n")); err != nil {
+			if err := r.beat(); err != nil {
 				return err
 			}
 		}
@@ -292,6 +295,9 @@ func (r *reading) gap(oldest evcs.EventID) error {
 	}
 	return r.write(fmt.Appendf(nil, "event: %s\ndata: %s\n\n", api.EventReset, text))
 }
+
+// beat sends a comment, which readers ignore.
+func (r *reading) beat() error { return r.write([]byte(":\n\n")) }
 
 // write sends a piece at once; a reader that does not read is let go.
 func (r *reading) write(text []byte) error {
