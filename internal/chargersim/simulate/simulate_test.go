@@ -56,7 +56,7 @@ func TestCommandSaysHowCardsBecomeKnown(t *testing.T) {
 		var out, errOut bytes.Buffer
 		code := Command(t.Context(), []string{
 			"--url", "ws" + strings.TrimPrefix(srv.URL, "http") + "/ocpp", "--charger", "CP-1:secret", "--tag", "DEMO",
-			"--profile", "busy", "--sessions", "1", "--speed", "3600", "--duration", "5s",
+			"--profile", "busy", "--sessions", "1", "--speed", "240", "--duration", "10s", // slow enough for a car to wait for its answer
 		}, &out, &errOut)
 		if code != 0 {
 			t.Fatalf("exit code %d: %s%s", code, errOut.String(), out.String())
