@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,12 +26,20 @@ type clerks struct {
 	done           sync.WaitGroup
 
 	// All of one goroutine at a time: work, then close.
-	days    map[string]api.ReconResult // the last acknowledged run by day
-	reviews map[int64]string           // acknowledged ends of differences
+	days    map[day]api.ReconResult // the last acknowledged run by day
+	reviews map[int64]string        // acknowledged ends of differences
 	runs    int
-	holds   int64       // fen at the channel at the end of the last closed day
-	busy    atomic.Bool // a reconciliation is on its way
+	holds   map[string]int64 // fen at a channel at the end of its last closed day
+	busy    atomic.Bool      // a reconciliation is on its way
 }
+
+// day is a day of a channel.
+type day struct{ channel, date string }
+
+func (d day) String() string { return d.date + " of " + d.channel }
+
+// sandbox is the channel inside evcsd, whose day can be reconciled while it goes on.
+const sandbox = "sandbox"
 
 // bankZone is the zone of statements.
 func bankZone() *time.Location { return time.FixedZone("CST", 8*3600) }
@@ -46,7 +55,7 @@ func (c *clerks) seed(ctx context.Context) error {
 
 // hireClerks makes two people who may reconcile.
 func hireClerks(ctx context.Context, t *torture) (*clerks, error) {
-	c := &clerks{t: t, stop: make(chan struct{}), days: map[string]api.ReconResult{}, reviews: map[int64]string{}}
+	c := &clerks{t: t, stop: make(chan struct{}), days: map[day]api.ReconResult{}, reviews: map[int64]string{}, holds: map[string]int64{}}
 	for name, who := range map[string]**probe.Client{"maker": &c.maker, "checker": &c.checker} {
 		password := probe.NewPassword(t.clock)
 		err := t.admin.Do(ctx, http.MethodPost, "/api/user", "", map[string]any{
@@ -84,9 +93,16 @@ func (c *clerks) end() {
 	c.done.Wait()
 }
 
-// work reconciles today and deals with one difference.
+// work reconciles today and deals with one difference; now and then it fetches
+// the statements of a real channel and reconciles its day.
 func (c *clerks) work(ctx context.Context, n int) error {
-	r, err := c.execute(ctx, c.today(), false)
+	if c.t.gate != nil && n%3 == 2 {
+		d := day{channels()[n/3%2], c.t.gate.day}
+		if _, err := c.execute(ctx, d, true); err != nil && !refusedWith(err, 4011) { // 4011: nobody has paid yet
+			return err
+		}
+	}
+	r, err := c.execute(ctx, day{sandbox, c.today()}, false)
 	if err != nil {
 		return err
 	}
@@ -104,30 +120,30 @@ func (c *clerks) work(ctx context.Context, n int) error {
 
 // execute reconciles a day and holds the answer against the last one: the same
 // batch, runs that only count up, and the same figures for the same run.
-func (c *clerks) execute(ctx context.Context, day string, force bool) (api.ReconResult, error) {
+func (c *clerks) execute(ctx context.Context, d day, force bool) (api.ReconResult, error) {
 	var r api.ReconResult
-	body := map[string]any{"reconciliationDate": day, "channel": "sandbox"}
+	body := map[string]any{"reconciliationDate": d.date, "channel": d.channel}
 	if force {
 		body["force"] = 1
 	}
 	c.busy.Store(true)
 	defer c.busy.Store(false)
 	if err := until(ctx, c.maker, http.MethodPost, "/api/reconciliation/execute", "", body, &r); err != nil {
-		return r, fmt.Errorf("reconcile %s: %w", day, err)
+		return r, fmt.Errorf("reconcile %s: %w", d, err)
 	}
 	c.runs++
-	if last, ran := c.days[day]; ran {
+	if last, ran := c.days[d]; ran {
 		fault := &c.t.faulty
 		switch {
 		case r.BatchID != last.BatchID:
-			fault.add(doubled, "%s has the batches %d and %d", day, last.BatchID, r.BatchID)
+			fault.add(doubled, "%s has the batches %d and %d", d, last.BatchID, r.BatchID)
 		case r.RunNo < last.RunNo:
-			fault.add(movedBack, "%s: run %d was acknowledged, now it is run %d", day, last.RunNo, r.RunNo)
+			fault.add(movedBack, "%s: run %d was acknowledged, now it is run %d", d, last.RunNo, r.RunNo)
 		case r.RunNo == last.RunNo && (r.TotalCount != last.TotalCount || r.SystemTotalAmount != last.SystemTotalAmount):
-			fault.add(changed, "%s: run %d had %d rows of %s, now %d of %s", day, r.RunNo, last.TotalCount, last.SystemTotalAmount, r.TotalCount, r.SystemTotalAmount)
+			fault.add(changed, "%s: run %d had %d rows of %s, now %d of %s", d, r.RunNo, last.TotalCount, last.SystemTotalAmount, r.TotalCount, r.SystemTotalAmount)
 		}
 	}
-	c.days[day] = r
+	c.days[d] = r
 	return r, nil
 }
 
@@ -146,9 +162,9 @@ func (c *clerks) differences(ctx context.Context, query string) ([]api.Differenc
 // bring about counts as its answer: an earlier copy was done and its answer lost.
 func (c *clerks) review(ctx context.Context, d api.Difference, die func()) error {
 	action := "EXPLAIN"
-	ofAccount := slices.ContainsFunc(d.Facets, func(f string) bool { return f == "FUND_FLOW" || f == "BALANCE" || f == "OPENING" })
+	ofAccount := slices.ContainsFunc(d.Facets, func(f string) bool { return f == "FUND_FLOW" || f == "BALANCE" || f == "OPENING" || f == ofCharger })
 	if !ofAccount && (d.Kind == "AMOUNT_MISMATCH" || d.Kind == "CHANNEL_ONLY" && d.DifferenceID%2 == 0) {
-		action = "WRITE_OFF" // what only the account shows moves no money of ours: it can be explained alone
+		action = "WRITE_OFF" // what only the account or a charger shows moves no money of ours: it can be explained alone
 	}
 	path := fmt.Sprintf("/api/reconciliation/difference/%d", d.DifferenceID)
 	steps := []struct {
@@ -201,32 +217,64 @@ func (c *clerks) close(ctx context.Context, s *summary) error {
 var errUnkept = errors.New("evcsd did not keep what it had answered")
 
 func (c *clerks) finish(ctx context.Context, s *summary) error {
-	var closed []api.Proof
-	for day := range c.t.till.byDay() {
-		if _, ran := c.days[day]; !ran {
-			if _, err := c.execute(ctx, day, false); err != nil {
+	for d := range c.t.till.byDay() {
+		if _, ran := c.days[d]; !ran {
+			if _, err := c.execute(ctx, d, false); err != nil {
 				return err
 			}
 		}
 	}
-	deaths := max(2, c.t.kills/8)
-	if c.t.kills == 0 {
-		deaths = 0
-	}
-	for _, day := range sortedKeys(c.days) {
-		if err := c.rerun(ctx, s, day, deaths); err != nil {
-			return err
-		}
-		proof, err := c.closeDay(ctx, s, day, deaths > 0)
+	closed := map[string]api.Proof{} // the last of a channel
+	for _, d := range sortedDays(c.days) {
+		proof, err := c.finishDay(ctx, s, d)
 		if err != nil {
 			return err
 		}
-		closed = append(closed, proof)
-	}
-	for i := 1; i < len(closed); i++ {
-		if closed[i].Opening != closed[i-1].Closing {
-			c.t.faulty.add(wrongDay, "%s opens with %s, the day before closed with %s", closed[i].ReconciliationDate, closed[i].Opening, closed[i-1].Closing)
+		if last, is := closed[d.channel]; is && proof.Opening != last.Closing {
+			c.t.faulty.add(wrongDay, "%s opens with %s, the day before closed with %s", d, proof.Opening, last.Closing)
 		}
+		closed[d.channel] = proof
+	}
+	return nil
+}
+
+// finishDay runs a day again and again and closes it.
+func (c *clerks) finishDay(ctx context.Context, s *summary, d day) (api.Proof, error) {
+	deaths := max(2, c.t.kills/8)
+	switch {
+	case c.t.kills == 0:
+		deaths = 0
+	case d.channel != sandbox:
+		deaths = max(1, c.t.kills/24)
+	}
+	if err := c.rerun(ctx, s, d, deaths); err != nil {
+		return api.Proof{}, err
+	}
+	if d.channel != sandbox {
+		if err := c.agrees(d); err != nil {
+			return api.Proof{}, err
+		}
+	}
+	return c.closeDay(ctx, s, d, deaths > 0)
+}
+
+// agrees holds the last run of a real channel's day against what the gateway
+// did: every row is there and matches, and no money has moved besides.
+func (c *clerks) agrees(d day) error {
+	want, err := c.t.gate.books(d.channel)
+	if err != nil {
+		return err
+	}
+	r := c.days[d]
+	fees, theirs := amount(r.FeeTotal), amount(r.ChannelTotalAmount)
+	if r.Status != api.ReconSuccess || r.TotalCount != want.rows || r.MatchedCount != want.rows || int64(r.SystemTotalAmount) != want.paid-want.back ||
+		theirs != want.paid-want.back || fees != want.fees || r.OpenDifferences != 0 || r.Counts != (api.ReconCounts{}) {
+		c.t.faulty.add(wrongDay, "%s: the gateway did %+v, run %d says %s: %d rows, %d match, ours %s, theirs %s, fees %s, %d open, %+v", d, want, r.RunNo, r.Status,
+			r.TotalCount, r.MatchedCount, r.SystemTotalAmount, api.Money(theirs), api.Money(fees), r.OpenDifferences, r.Counts)
+	}
+	if f := r.Funds; f == nil || f.MatchedCount != f.TotalCount || int64(f.PaymentAmount) != want.paid || int64(f.RefundAmount) != want.back ||
+		int64(f.FeeAmount) != want.fees || f.UnexplainedDrift != 0 {
+		c.t.faulty.add(wrongDay, "%s: the gateway moved %+v, run %d says %+v", d, want, r.RunNo, f)
 	}
 	return nil
 }
@@ -257,8 +305,8 @@ type sight struct {
 	differences map[string]int
 }
 
-func (c *clerks) see(ctx context.Context, day string, force bool) (sight, error) {
-	r, err := c.execute(ctx, day, force)
+func (c *clerks) see(ctx context.Context, d day, force bool) (sight, error) {
+	r, err := c.execute(ctx, d, force)
 	if err != nil {
 		return sight{}, err
 	}
@@ -268,65 +316,65 @@ func (c *clerks) see(ctx context.Context, day string, force bool) (sight, error)
 
 // look runs a day twice: it has the money of the receipts, and the second run
 // shows what the first did.
-func (c *clerks) look(ctx context.Context, day string) error {
-	first, err := c.see(ctx, day, true)
+func (c *clerks) look(ctx context.Context, d day) error {
+	first, err := c.see(ctx, d, true)
 	if err != nil {
 		return err
 	}
-	if want := c.t.till.byDay()[day]; int64(first.SystemTotalAmount) != want {
-		c.t.faulty.add(wrongMoney, "%s: the platform counts %s, the customers %s", day, first.SystemTotalAmount, api.Money(want))
+	if want := c.t.till.byDay()[d]; int64(first.SystemTotalAmount) != want {
+		c.t.faulty.add(wrongMoney, "%s: the platform counts %s, the customers %s", d, first.SystemTotalAmount, api.Money(want))
 	}
-	second, err := c.see(ctx, day, false)
+	second, err := c.see(ctx, d, false)
 	if err == nil {
-		c.same(day, first, second)
+		c.same(d, first, second)
 	}
 	return err
 }
 
 // same holds two runs over the same rows against each other.
-func (c *clerks) same(day string, a, b sight) {
+func (c *clerks) same(d day, a, b sight) {
 	if a.TotalCount != b.TotalCount || a.MatchedCount != b.MatchedCount || a.SystemTotalAmount != b.SystemTotalAmount || a.Counts != b.Counts {
-		c.t.faulty.add(wrongDay, "%s: run %d counts %d, %d matched, %s, %+v; run %d %d, %d, %s, %+v", day, a.RunNo, a.TotalCount,
+		c.t.faulty.add(wrongDay, "%s: run %d counts %d, %d matched, %s, %+v; run %d %d, %d, %s, %+v", d, a.RunNo, a.TotalCount,
 			a.MatchedCount, a.SystemTotalAmount, a.Counts, b.RunNo, b.TotalCount, b.MatchedCount, b.SystemTotalAmount, b.Counts)
 	}
 	for key, n := range b.differences {
 		switch was := a.differences[key]; {
 		case was == 0:
-			c.t.faulty.add(wrongDay, "%s: difference %s was not there before the kill", day, key)
+			c.t.faulty.add(wrongDay, "%s: difference %s was not there before the kill", d, key)
 		case n > was:
-			c.t.faulty.add(doubled, "%s: difference %s is there %d times, before the kill %d times", day, key, n, was)
+			c.t.faulty.add(doubled, "%s: difference %s is there %d times, before the kill %d times", d, key, n, was)
 		}
 	}
 	for key := range a.differences {
 		if b.differences[key] == 0 {
-			c.t.faulty.add(wrongDay, "%s: difference %s is gone after the kill", day, key)
+			c.t.faulty.add(wrongDay, "%s: difference %s is gone after the kill", d, key)
 		}
 	}
 }
 
 // rerun kills evcsd during runs of a day. Every run after that has the figures
 // of the first, and the same differences.
-func (c *clerks) rerun(ctx context.Context, s *summary, day string, deaths int) error {
-	if err := c.look(ctx, day); err != nil {
+func (c *clerks) rerun(ctx context.Context, s *summary, d day, deaths int) error {
+	if err := c.look(ctx, d); err != nil {
 		return err
 	}
 	began := probe.Monotonic()
-	first, err := c.see(ctx, day, true)
+	first, err := c.see(ctx, d, true)
 	if err != nil {
 		return err
 	}
 	took := probe.Monotonic() - began
 	for range deaths {
 		wait := c.die(ctx, s, took)
-		_, err := c.execute(ctx, day, true)
+		_, err := c.execute(ctx, d, true)
 		if waited := wait(); waited != nil || err != nil {
 			return errors.Join(err, waited)
 		}
-		after, err := c.see(ctx, day, false)
+		after, err := c.see(ctx, d, false)
 		if err != nil {
 			return err
 		}
-		c.same(day, first, after)
+		c.same(d, first, after)
 	}
 	return nil
 }
@@ -337,10 +385,22 @@ func (c *clerks) found(ctx context.Context, batch int64) (map[string]int, error)
 	found := map[string]int{}
 	for _, d := range list {
 		if d.State != api.DifferenceSuperseded {
-			found[d.Kind+" "+d.Direction+" "+text(d.TradeNo)+text(d.RefundNo)+" "+text(d.ChannelTradeNo)]++
+			found[subject(d)]++
 		}
 	}
 	return found, err
+}
+
+// ofCharger is the facet of a difference with a charger's own bill.
+const ofCharger = "CHARGER"
+
+// subject is what a difference of a batch is about.
+func subject(d api.Difference) string {
+	leg := ""
+	if slices.Contains(d.Facets, ofCharger) {
+		leg = ofCharger
+	}
+	return fmt.Sprint(leg, " ", d.Kind, " ", d.Direction, " ", text(d.TradeNo), " ", text(d.RefundNo), " ", text(d.ChannelTradeNo))
 }
 
 func text(s *string) string {
@@ -350,10 +410,14 @@ func text(s *string) string {
 	return *s
 }
 
+// maxDeadly bounds how many reviews evcsd is killed in: chargers may have told
+// hundreds of bills that are not ours.
+const maxDeadly = 6
+
 // closeDay deals with what is open and closes the day.
-func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bool) (api.Proof, error) {
+func (c *clerks) closeDay(ctx context.Context, s *summary, d day, deadly bool) (api.Proof, error) {
 	var proof api.Proof
-	batch := c.days[day].BatchID
+	batch := c.days[d].BatchID
 	open, err := c.differences(ctx, fmt.Sprintf("batchId=%d&state=OPEN", batch))
 	if err != nil {
 		return proof, err
@@ -368,8 +432,12 @@ func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bo
 	if !deadly {
 		die = func() {}
 	}
-	for _, d := range open {
-		if reviewed := c.review(ctx, d, die); reviewed != nil {
+	for i, one := range open {
+		kill := die
+		if i >= maxDeadly {
+			kill = nil
+		}
+		if reviewed := c.review(ctx, one, kill); reviewed != nil {
 			for _, wait := range waits { // or it dies while everything is compared
 				err = errors.Join(err, wait())
 			}
@@ -390,13 +458,13 @@ func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bo
 		return proof, err
 	}
 	if closed == nil && again.Hash != proof.Hash {
-		c.t.faulty.add(changed, "%s was closed with proof %s, now it is %s", day, proof.Hash, again.Hash)
+		c.t.faulty.add(changed, "%s was closed with proof %s, now it is %s", d, proof.Hash, again.Hash)
 	}
-	if err := c.prove(ctx, day, batch, again); err != nil {
+	if err := c.prove(ctx, d, batch, again); err != nil {
 		return proof, err
 	}
-	if _, err := c.execute(ctx, day, true); !refusedWith(err, 4014) {
-		c.t.faulty.add(wrongDay, "%s is closed and was reconciled: %v", day, err)
+	if _, err := c.execute(ctx, d, true); !refusedWith(err, 4014) {
+		c.t.faulty.add(wrongDay, "%s is closed and was reconciled: %v", d, err)
 	}
 	return again, nil
 }
@@ -404,17 +472,17 @@ func (c *clerks) closeDay(ctx context.Context, s *summary, day string, deadly bo
 // prove holds what the proof of a day says the channel holds against the
 // receipts: what was paid and not given back until then, less fees, with what
 // was written off.
-func (c *clerks) prove(ctx context.Context, day string, batch int64, p api.Proof) error {
+func (c *clerks) prove(ctx context.Context, d day, batch int64, p api.Proof) error {
 	written, err := c.differences(ctx, fmt.Sprintf("batchId=%d&state=WRITTEN_OFF", batch))
 	if err != nil {
 		return err
 	}
-	c.holds += c.t.till.byDay()[day] - int64(p.Fees)
-	for _, d := range written {
-		c.holds += amount(d.ChannelAmount) - amount(d.LocalAmount)
+	c.holds[d.channel] += c.t.till.byDay()[d] - int64(p.Fees)
+	for _, one := range written {
+		c.holds[d.channel] += amount(one.ChannelAmount) - amount(one.LocalAmount)
 	}
-	if int64(p.LedgerClosing) != c.holds {
-		c.t.faulty.add(wrongMoney, "%s closes with %s at the channel, the receipts give %s", day, p.LedgerClosing, api.Money(c.holds))
+	if int64(p.LedgerClosing) != c.holds[d.channel] {
+		c.t.faulty.add(wrongMoney, "%s closes with %s at the channel, the receipts give %s", d, p.LedgerClosing, api.Money(c.holds[d.channel]))
 	}
 	return nil
 }
@@ -427,25 +495,30 @@ func amount(m *api.Money) int64 {
 }
 
 // byDay is what the customers paid less what they got back, by the day of
-// statements.
-func (l *till) byDay() map[string]int64 {
+// statements. What goes through the gateway is of its day, whenever evcsd heard.
+func (l *till) byDay() map[day]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	days := map[string]int64{}
-	add := func(at *api.Time, amount api.Money) {
-		if at != nil {
-			days[at.Std().In(bankZone()).Format(time.DateOnly)] += int64(amount)
+	days := map[day]int64{}
+	add := func(channel string, at *api.Time, amount api.Money) {
+		switch {
+		case slices.Contains(channels(), channel):
+			days[day{channel, l.t.gate.day}] += int64(amount)
+		case at != nil && channel != atDesk:
+			days[day{channel, at.Std().In(bankZone()).Format(time.DateOnly)}] += int64(amount)
 		}
 	}
+	over := map[string]string{} // channels by trade
 	for _, p := range l.pays {
-		if p.Channel != atDesk {
-			add(p.PaidTime, p.Amount)
-		}
+		over[p.TradeNo] = cmp.Or(p.Channel, sandbox)
+		add(over[p.TradeNo], p.PaidTime, p.Amount)
 	}
 	for _, r := range l.refunds {
-		add(r.SuccessTime, -r.RefundAmount)
+		add(over[r.TradeNo], r.SuccessTime, -r.RefundAmount)
 	}
 	return days
 }
 
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+func sortedDays(m map[day]api.ReconResult) []day {
+	return slices.SortedFunc(maps.Keys(m), func(a, b day) int { return cmp.Or(cmp.Compare(a.channel, b.channel), cmp.Compare(a.date, b.date)) })
+}

@@ -72,16 +72,26 @@ func (v *verifier) compareJournal(ctx context.Context) error {
 	return nil
 }
 
-// balances proves the journal: every entry adds up to zero, and the accounts
-// say what the orders and payments say.
-func (v *verifier) balances(ctx context.Context) error {
+// leftBehind looks into the database of an evcsd that has stopped.
+func (v *verifier) leftBehind(ctx context.Context) error {
 	db, err := v.openDatabase()
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
 	}
 	defer db.Close() // only read
+	for _, step := range []func(context.Context, *sql.DB) error{v.balances, v.notices, v.keptBills} {
+		if err := step(ctx, db); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// balances proves the journal: every entry adds up to zero, and the accounts
+// say what the orders and payments say.
+func (v *verifier) balances(ctx context.Context, db *sql.DB) error {
 	var crooked, bodyless int64
-	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT entry_id FROM postings GROUP BY entry_id HAVING SUM(amount) <> 0) AS crooked`).
+	err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT entry_id FROM postings GROUP BY entry_id HAVING SUM(amount) <> 0) AS crooked`).
 		Scan(&crooked)
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)

@@ -24,6 +24,9 @@ const (
 	lostPayment   kind = "lost payment"
 	lostRefund    kind = "lost refund"
 	lostReview    kind = "lost review"
+	lostNotice    kind = "lost notification"
+	lostBill      kind = "lost bill of a charger"
+	unknown       kind = "unknown to evcsd"
 	doubled       kind = "doubled"
 	changed       kind = "changed"
 	wrongEnergy   kind = "wrong energy"
@@ -58,6 +61,11 @@ type summary struct {
 	Cloud       int            `json:"cloudchargeSessions"`
 	Payments    int            `json:"acknowledgedPayments"`
 	Refunds     int            `json:"acknowledgedRefunds"`
+	Channels    map[string]int `json:"paymentsByChannel"`
+	Notices     int            `json:"acknowledgedNotifications"`
+	Repeated    int            `json:"acknowledgedRepeats"`
+	Bills       int            `json:"acknowledgedChargerBills"`
+	BillsOff    int            `json:"chargerBillsThatDiffer"`
 	Runs        int            `json:"acknowledgedReconciliations"`
 	Reviews     int            `json:"acknowledgedReviews"`
 	Energy      string         `json:"energyKWh"`
@@ -87,6 +95,11 @@ func (s summary) table(out io.Writer) error {
 	line("acknowledged starts, stops", fmt.Sprintf("%d, %d", s.Starts, s.Stops))
 	line("acknowledged meter values", s.Samples)
 	line("acknowledged payments, refunds", fmt.Sprintf("%d, %d", s.Payments, s.Refunds))
+	for _, channel := range slices.Sorted(maps.Keys(s.Channels)) {
+		line("  of them by "+channel, s.Channels[channel])
+	}
+	line("acknowledged notifications of the channels", fmt.Sprintf("%d, %d of them again", s.Notices, s.Repeated))
+	line("acknowledged bills of chargers", fmt.Sprintf("%d, %d differ from ours", s.Bills, s.BillsOff))
 	line("acknowledged reconciliations, reviews", fmt.Sprintf("%d, %d", s.Runs, s.Reviews))
 	line("energy", s.Energy+" kWh")
 	line("billed, paid, refunded, written off", fmt.Sprintf("%s, %s, %s, %s", s.Billed, s.Paid, s.Refunded, s.WrittenOff))

@@ -33,6 +33,7 @@ type torture struct {
 	cluster *cluster // nil: somebody else's server
 	admin   *probe.Client
 	site    probe.Site
+	gate    *gate // nil: customers pay through the sandbox and at the desk
 	fleet   *chargersim.Fleet
 	till    *till
 	clerks  *clerks
@@ -59,7 +60,7 @@ func (f *findings) add(k kind, format string, args ...any) {
 
 // rank puts the gravest violations first: a list may be long.
 func rank(text string) int {
-	for i, k := range []kind{lostStart, lostPayment, lostRefund, lostStop, lostMeter, lostReview} {
+	for i, k := range []kind{lostStart, lostPayment, lostRefund, lostStop, lostMeter, lostNotice, unknown, lostBill, lostReview} {
 		if strings.HasPrefix(text, string(k)) {
 			return i
 		}
@@ -127,12 +128,13 @@ func (t *torture) prepare(ctx context.Context) (cleanup func(), err error) {
 		return cleanup, fmt.Errorf("temporary folder: %w", err)
 	}
 	t.daemon = &probe.Daemon{Binary: t.evcsd, Dir: dir, Extra: probe.LimitsOff, Password: probe.NewPassword(t.clock)}
-	drop := func() {}
+	drop, shut := func() {}, func() {}
 	cleanup = func() {
 		if p := t.daemon.Process(); p != nil {
 			p.Kill()
 		}
 		_ = t.daemon.Close() // only a log
+		shut()
 		drop()
 		t.cluster.remove()
 		if t.keep {
@@ -152,8 +154,18 @@ func (t *torture) prepare(ctx context.Context) (cleanup func(), err error) {
 			return cleanup, err
 		}
 	}
+	if t.channels {
+		if t.gate, err = openGate(ctx, t); err != nil {
+			return cleanup, err
+		}
+		shut = t.gate.end
+		t.daemon.Extra += t.gate.settings()
+	}
 	if err := t.daemon.Prepare(ctx); err != nil {
 		return cleanup, err
+	}
+	if t.gate != nil {
+		t.gate.to = t.daemon.BaseURL()
 	}
 	if err := t.daemon.Migrate(ctx); err != nil {
 		return cleanup, err
@@ -182,6 +194,11 @@ func (t *torture) furnish(ctx context.Context) (err error) {
 		return err
 	}
 	t.say("%d chargers exist", t.chargers)
+	if t.gate != nil {
+		if err := t.gate.register(ctx, t.admin); err != nil {
+			return err
+		}
+	}
 	if t.clerks, err = hireClerks(ctx, t); err != nil {
 		return err
 	}
@@ -240,11 +257,18 @@ func (t *torture) kill(ctx context.Context, s *summary) error {
 		if err := t.accident(ctx, n); err != nil {
 			return fmt.Errorf("before kill %d: %w", n+1, err)
 		}
+		if n%2 == 1 {
+			t.gate.behind(ctx, t.luck)
+		}
 		t.daemon.Process().Kill()
 		if err := t.killAtStart(ctx, s); err != nil {
 			return err
 		}
-		if err := t.rise(ctx, s); err != nil {
+		err := t.rise(ctx, s)
+		if err == nil {
+			err = t.gate.look(ctx, t.admin, &t.faulty)
+		}
+		if err != nil {
 			return fmt.Errorf("after kill %d: %w", n+1, err)
 		}
 		if (n+1)%10 == 0 {

@@ -27,6 +27,10 @@ type verifier struct {
 	cloud    map[int64]bool         // chargers that speak cloudcharge
 	zone     *time.Location
 
+	bills    []toldBill             // acknowledged, by chargers
+	payments map[string]api.Payment // by number
+	refunds  map[string]api.Refund  // by number
+
 	billed, payable, paid, refunded int64 // fen
 	writtenOff                      int   // differences
 }
@@ -51,7 +55,7 @@ func (v *verifier) verify(ctx context.Context) error {
 	for what, n := range j.Refused() {
 		v.check(false, notTaken, "%d times refused for good: %s", n, what)
 	}
-	for _, step := range []func(context.Context) error{v.loadSessions, v.loadOrders, v.compareSessions, v.comparePayments, v.compareReviews, v.compareJournal} {
+	for _, step := range []func(context.Context) error{v.loadSessions, v.loadOrders, v.compareSessions, v.comparePayments, v.compareGate, v.compareReviews, v.compareBills, v.compareJournal} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -59,7 +63,7 @@ func (v *verifier) verify(ctx context.Context) error {
 	if err := v.daemon.Process().Stop(30 * time.Second); err != nil {
 		v.check(false, notRecovering, "evcsd did not stop well: %v", err)
 	}
-	return v.balances(ctx)
+	return v.leftBehind(ctx)
 }
 
 // page is the cursor form of a list.
@@ -155,6 +159,7 @@ func (v *verifier) compareSessions(ctx context.Context) error {
 			continue
 		}
 		v.session(s, got)
+		v.told(s, got)
 		group.Go(func() error { return v.curve(ctx, s, got) })
 	}
 	for key, s := range v.sessions {
@@ -252,6 +257,7 @@ func (v *verifier) curve(ctx context.Context, want journal.Session, got api.Sess
 // comparePayments holds the customers' receipts against the books.
 func (v *verifier) comparePayments(ctx context.Context) error {
 	l := v.till
+	v.payments, v.refunds = map[string]api.Payment{}, map[string]api.Refund{}
 	v.s.Payments, v.s.Refunds = len(l.pays), len(l.refunds)
 	back := map[int64]int64{} // by order
 	seen := map[string]bool{}
@@ -260,7 +266,7 @@ func (v *verifier) comparePayments(ctx context.Context) error {
 		v.check(!seen[r.RefundNo], doubled, "refund %s is there twice", r.RefundNo)
 		v.check(acked && r.RefundStatus == api.RefundSuccess, invented, "refund %s of %s in state %s was never acknowledged so", r.RefundNo, r.RefundAmount, r.StatusName)
 		v.check(!acked || ack.RefundAmount == r.RefundAmount, wrongMoney, "refund %s was of %s, now it is of %s", r.RefundNo, ack.RefundAmount, r.RefundAmount)
-		seen[r.RefundNo] = true
+		seen[r.RefundNo], v.refunds[r.RefundNo] = true, r
 		back[r.OrderID] += int64(r.RefundAmount)
 		v.refunded += int64(r.RefundAmount)
 	})
@@ -270,20 +276,21 @@ func (v *verifier) comparePayments(ctx context.Context) error {
 	for no := range l.refunds {
 		v.check(seen[no], lostRefund, "the acknowledged refund %s is lost", no)
 	}
-	settled := map[int64]string{}
+	trade := map[int64]string{}
 	err = all(ctx, v.admin, "/api/payment", "", func(p api.Payment) {
-		switch p.Status {
-		case api.PaymentSuccess, api.PaymentRefunded, api.PaymentPartiallyRefunded, api.PaymentRefunding:
-		default:
+		_, twice := v.payments[p.TradeNo]
+		v.check(!twice, doubled, "payment %s is there twice", p.TradeNo)
+		v.payments[p.TradeNo] = p
+		if !settled(p.Status) {
 			return
 		}
 		v.paid += int64(p.Amount)
-		v.check(settled[p.OrderID] == "", doubled, "order %s was paid twice: %s and %s", p.OrderNo, settled[p.OrderID], p.TradeNo)
-		settled[p.OrderID] = p.TradeNo
+		v.check(trade[p.OrderID] == "", doubled, "order %s was paid twice: %s and %s", p.OrderNo, trade[p.OrderID], p.TradeNo)
+		trade[p.OrderID] = p.TradeNo
 		v.payment(p, back[p.OrderID])
 	})
 	for id, p := range l.pays {
-		v.check(settled[id] != "" && (p.TradeNo == "" || settled[id] == p.TradeNo), lostPayment, "the acknowledged payment %s of order %s is lost", p.TradeNo, p.OrderNo)
+		v.check(trade[id] != "" && (p.TradeNo == "" || trade[id] == p.TradeNo), lostPayment, "the acknowledged payment %s of order %s is lost", p.TradeNo, p.OrderNo)
 	}
 	v.s.Paid, v.s.Refunded = api.Money(v.paid).String(), api.Money(v.refunded).String()
 	return err
@@ -317,7 +324,7 @@ func (v *verifier) compareReviews(ctx context.Context) error {
 		if d.State == api.DifferenceSuperseded {
 			return
 		}
-		row := fmt.Sprint(d.BatchID, " ", d.Kind, " ", d.Direction, " ", text(d.TradeNo), " ", text(d.RefundNo), " ", text(d.ChannelTradeNo))
+		row := fmt.Sprint(d.BatchID, " ", subject(d))
 		v.check(rows[row] == 0, doubled, "differences %d and %d are one: %s", rows[row], d.DifferenceID, row)
 		rows[row] = d.DifferenceID
 	})

@@ -539,9 +539,10 @@ func TestAWrongDayIsFound(t *testing.T) {
 		srv := httptest.NewServer(w)
 		t.Cleanup(srv.Close)
 		tor := &torture{clock: evcs.SystemClock{}, log: t.Output(), till: &till{}}
-		c := &clerks{t: tor, maker: probe.NewClient(srv.URL, 1), days: map[string]api.ReconResult{}, reviews: map[int64]string{7: "RESOLVED"}}
+		c := &clerks{t: tor, maker: probe.NewClient(srv.URL, 1), days: map[day]api.ReconResult{}, reviews: map[int64]string{7: "RESOLVED"}, holds: map[string]int64{}}
 		tor.clerks = c
-		c.days["day"] = api.ReconResult{BatchID: 1, RunNo: 5}
+		today := day{sandbox, "day"}
+		c.days[today] = api.ReconResult{BatchID: 1, RunNo: 5}
 		w.runs = 5
 		if test.want == "" {
 			c.reviews = nil
@@ -560,7 +561,7 @@ func TestAWrongDayIsFound(t *testing.T) {
 			}
 		}
 		v := &verifier{torture: tor, s: &summary{}}
-		for _, err := range []error{c.look(t.Context(), "day"), v.compareReviews(t.Context())} {
+		for _, err := range []error{c.look(t.Context(), today), v.compareReviews(t.Context())} {
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}

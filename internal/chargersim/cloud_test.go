@@ -138,6 +138,9 @@ func TestCloudWrongBill(t *testing.T) {
 		if said, ok := s.amounts[1].(float64); !ok || said < fair+0.99 || said > fair+10 || truth[1].Tampered != "" {
 			t.Errorf("the charger says %v of %s kWh, tampered %q", s.amounts[1], truth[1].Energy(), truth[1].Tampered)
 		}
+		if told := truth[1].Stop.Bill; truth[0].Stop.Bill != 0 || float64(told)/100 != s.amounts[1] {
+			t.Errorf("the journal has bills of %d and %d fen, the server heard %v", truth[0].Stop.Bill, told, s.amounts[1])
+		}
 	})
 }
 

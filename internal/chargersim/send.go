@@ -466,7 +466,7 @@ func (u *unit) entry(m *message, a wire.Answer) journal.Entry {
 	case wire.Meter:
 		e.Kind = journal.KindMeter
 	case wire.Stop:
-		e.Kind = journal.KindStop
+		e.Kind, e.Bill = journal.KindStop, u.call(m).Bill
 	default:
 	}
 	if a.OrderNo != "" {

@@ -428,7 +428,12 @@ type OverviewRefund struct {
 const maxListed = 200
 
 // Trades lists the newest trades.
-func (g *Gateway) Trades() []Overview {
+func (g *Gateway) Trades() []Overview { return g.list(maxListed) }
+
+// AllTrades lists every trade, the newest first.
+func (g *Gateway) AllTrades() []Overview { return g.list(maxTrades) }
+
+func (g *Gateway) list(limit int) []Overview {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	all := make([]*trade, 0, len(g.trades))
@@ -436,8 +441,8 @@ func (g *Gateway) Trades() []Overview {
 		all = append(all, t)
 	}
 	slices.SortFunc(all, func(a, b *trade) int { return b.made.Compare(a.made) })
-	list := make([]Overview, 0, min(len(all), maxListed))
-	for _, t := range all[:min(len(all), maxListed)] {
+	list := make([]Overview, 0, min(len(all), limit))
+	for _, t := range all[:min(len(all), limit)] {
 		o := Overview{
 			Channel: t.channel, TradeNo: t.no, Kind: t.kind, Amount: yuan(t.amount), State: string(t.state), Subject: t.subject, Made: t.made, OwnTrade: t.own,
 			Refunds: []OverviewRefund{},

@@ -43,7 +43,10 @@ type Entry struct {
 	Time     time.Time `json:"time"`
 	Register Energy    `json:"register"`
 	Reason   string    `json:"reason,omitempty"`
-	Offline  bool      `json:"offline,omitempty"`
+	// Bill is what the charger said itself that the session cost, in fen; 0: it
+	// told none.
+	Bill    int64 `json:"bill,omitempty"`
+	Offline bool  `json:"offline,omitempty"`
 	// Answered is when the acknowledgement was read, Attempts how often the
 	// message was sent until then.
 	Answered time.Time `json:"answered"`
