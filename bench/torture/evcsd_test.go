@@ -80,7 +80,8 @@ func torment(t *testing.T, args ...string) (int, summary, string) {
 func survives(t *testing.T, args ...string) {
 	t.Helper()
 	code, s, said := torment(t, append([]string{"-evcsd", shared.build(t, "")}, args...)...)
-	if code != 0 || s.Starts == 0 || s.Stops == 0 || s.Samples == 0 || s.Payments == 0 || s.Refunds == 0 || s.Runs == 0 || s.Cloud == 0 {
+	if code != 0 || s.Starts == 0 || s.Stops == 0 || s.Samples == 0 || s.Payments == 0 || s.Refunds == 0 || s.Runs == 0 || s.Cloud == 0 ||
+		s.Channels["alipay"] == 0 || s.Channels["wechat"] == 0 || s.Channels["sandbox"] == 0 || s.Notices == 0 || s.Repeated == 0 || s.Bills == 0 {
 		t.Errorf("exit code %d, %+v\n%s", code, s, said)
 	}
 }
@@ -102,10 +103,11 @@ func TestEvcsdSurvivesTheDeathOfItsDatabase(t *testing.T) {
 }
 
 // TestABrokenEvcsdIsFound tortures an evcsd that answers before its commit.
-// Starts that were acknowledged are lost, and the crash test says so.
+// Starts that were acknowledged are lost, and so are notifications of the payment
+// channels, and the crash test says so.
 func TestABrokenEvcsdIsFound(t *testing.T) {
 	code, s, said := torment(t, "-evcsd", shared.build(t, ""), "-under", shared.build(t, "ackfirst"), "-kills", "12", "-drain", "8s")
-	if code != 1 || s.Kinds[lostStart] == 0 || s.Kinds[lostMeter] == 0 {
+	if code != 1 || s.Kinds[lostStart] == 0 || s.Kinds[lostMeter] == 0 || s.Kinds[lostNotice] == 0 {
 		t.Errorf("exit code %d, %v\n%s\n%s", code, s.Kinds, strings.Join(s.Violations, "\n"), said)
 	}
 	if !slices.ContainsFunc(s.Violations, func(v string) bool { return strings.HasPrefix(v, "lost start: TORTURE-") }) {

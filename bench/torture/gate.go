@@ -26,14 +26,14 @@ import (
 // front of evcsd stands a tap that passes its notifications on and writes down
 // which of them were answered with success.
 type gate struct {
-	*paygate.Gateway
-
-	keys           *paygate.Keys
-	clock, noticed string        // addresses of the gateway and of the tap
-	to             string        // that of evcsd
-	acked          chan struct{} // has room for one; filled by an answered notification
-	day            string        // on which the gateway does its business
-	end            func()
+	keys        *paygate.Keys
+	pay         func(paygate.Pay) error   // the pay button
+	trades      func() []paygate.Overview // what the gateway knows
+	at, noticed string                    // addresses of the gateway and of the tap
+	to          string                    // that of evcsd
+	acked       chan struct{}             // has room for one; filled by an answered notification
+	day         string                    // on which the gateway does its business
+	end         func()
 
 	mu       sync.Mutex
 	answered map[string]notice // guarded by mu; by channel and event
@@ -70,21 +70,24 @@ func openGate(ctx context.Context, t *torture) (*gate, error) {
 	}
 	local := wall.In(bankZone())
 	noon := time.Date(local.Year(), local.Month(), local.Day()-1, 12, 0, 0, 0, local.Location())
-	g := &gate{keys: keys, acked: make(chan struct{}, 1), answered: map[string]notice{}, day: noon.Format(time.DateOnly)}
-	g.Gateway = paygate.New(paygate.Config{
+	gateway := paygate.New(paygate.Config{
 		Keys: keys, EarlyBills: true, Retry: slices.Repeat([]time.Duration{gateRetry}, gateTries), Wall: t.clock.Now,
 		Now: func() time.Time { return noon.Add(t.clock.Now().Sub(wall)) },
 	})
+	g := &gate{
+		keys: keys, pay: gateway.Press, trades: gateway.AllTrades, acked: make(chan struct{}, 1), answered: map[string]notice{},
+		day: noon.Format(time.DateOnly),
+	}
 	life, stop := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	g.end = func() { stop(); work.Wait() }
-	for at, h := range map[*string]http.Handler{&g.clock: g.Handler(), &g.noticed: http.HandlerFunc(g.pass)} {
+	for at, h := range map[*string]http.Handler{&g.at: gateway.Handler(), &g.noticed: http.HandlerFunc(g.pass)} {
 		if *at, err = serve(life, &work, h); err != nil {
 			g.end()
 			return nil, err
 		}
 	}
-	work.Go(func() { _ = g.Run(life) }) // it ends with life only
+	work.Go(func() { _ = gateway.Run(life) }) // it ends with life only
 	return g, nil
 }
 
@@ -102,7 +105,7 @@ func serve(ctx context.Context, work *sync.WaitGroup, h http.Handler) (string, e
 
 // settings lead evcsd to the gateway.
 func (g *gate) settings() string {
-	return fmt.Sprintf("payment:\n  callbackBase: %s\n  alipay:\n    gateway: %s\n  wechat:\n    gateway: %s\n", g.noticed, g.clock, g.clock)
+	return fmt.Sprintf("payment:\n  callbackBase: %s\n  alipay:\n    gateway: %s\n  wechat:\n    gateway: %s\n", g.noticed, g.at, g.at)
 }
 
 // register gives the tenant its accounts at both channels.
@@ -233,7 +236,7 @@ func (g *gate) behind(ctx context.Context, luck *rand.Rand) {
 }
 
 // patienceForNotice is how long a kill waits for a notification.
-const patienceForNotice = 300 * time.Millisecond
+const patienceForNotice = 500 * time.Millisecond
 
 // maxLook bounds how many notifications are looked up after a kill: the last.
 const maxLook = 20
@@ -307,7 +310,7 @@ func (l *till) press(order int64, tradeNo string) error {
 	case 6:
 		how = paygate.Silent
 	}
-	return l.t.gate.Press(paygate.Pay{TradeNo: tradeNo, Outcome: how})
+	return l.t.gate.pay(paygate.Pay{TradeNo: tradeNo, Outcome: how})
 }
 
 // becomes asks evcsd again and again until done says that what it read is final.
@@ -353,7 +356,7 @@ type books struct {
 }
 
 func (g *gate) books(channel string) (b books, err error) {
-	for _, t := range g.AllTrades() {
+	for _, t := range g.trades() {
 		if string(t.Channel) != channel || t.Paid == nil {
 			continue
 		}

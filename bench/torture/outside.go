@@ -21,7 +21,7 @@ func (v *verifier) compareGate(context.Context) error {
 		return nil
 	}
 	theirs, back := map[string]int64{}, map[string]int64{}
-	for _, t := range v.gate.AllTrades() {
+	for _, t := range v.gate.trades() {
 		amount, err := fenOfYuan(t.Amount)
 		if err != nil {
 			return err
