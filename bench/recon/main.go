@@ -36,6 +36,7 @@ import (
 type options struct {
 	rows, rounds, limit int
 	dir, child          string
+	dsn, url            string
 	store, gz           bool
 	gate                float64
 	keep                bool
@@ -51,7 +52,9 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of both programs in turn")
 	flag.IntVar(&o.limit, "limit", 0, "local rows in memory; 0: the program's own")
 	flag.StringVar(&o.dir, "dir", "", "where the files go; needed")
-	flag.BoolVar(&o.store, "store", false, "read our side out of SQLite through the whole run of a day, else out of the same file as the join")
+	flag.BoolVar(&o.store, "store", false, "read our side out of a database through the whole run of a day, else out of the same file as the join")
+	flag.StringVar(&o.dsn, "dsn", "", "with -store: PostgreSQL server where a database may be created; \"\" is SQLite in -dir")
+	flag.StringVar(&o.url, "url", "", "with -child: the database; used by the program itself")
 	flag.BoolVar(&o.gz, "gz", false, "read the packed bill")
 	flag.BoolVar(&o.keep, "keep", false, "keep the files")
 	flag.Float64Var(&o.gate, "gate", 0, "the largest ratio of CPU; 0: any")
@@ -108,9 +111,11 @@ func (o *options) compare(ctx context.Context) error {
 	product := "files"
 	if o.store {
 		product = "store"
-		if err := w.fill(ctx, filepath.Join(o.dir, "evcs.db")); err != nil {
+		drop, err := o.database(ctx, w)
+		if err != nil {
 			return err
 		}
+		defer drop()
 	}
 	var wall, cpu []float64
 	for range o.rounds {
@@ -132,11 +137,22 @@ func (o *options) compare(ctx context.Context) error {
 	slices.Sort(wall)
 	slices.Sort(cpu)
 	ratio := cpu[len(cpu)/2]
-	fmt.Fprintf(o.out, "ratio rows=%d what=%s gz=%t wall=%.2f cpu=%.2f rounds=%d\n", o.rows, product, o.gz, wall[len(wall)/2], ratio, o.rounds)
+	fmt.Fprintf(o.out, "ratio rows=%d what=%s engine=%s gz=%t wall=%.2f cpu=%.2f rounds=%d\n", o.rows, product, o.engine(), o.gz, wall[len(wall)/2], ratio, o.rounds)
 	if o.gate > 0 && ratio > o.gate {
 		return fmt.Errorf("%.2f times the CPU of the bare join, the gate is %.2f", ratio, o.gate)
 	}
 	return nil
+}
+
+// engine is where our side comes from.
+func (o *options) engine() string {
+	switch {
+	case !o.store:
+		return "none"
+	case o.dsn != "":
+		return "postgres"
+	}
+	return "sqlite"
 }
 
 // measure runs one program in a process of its own.
@@ -145,7 +161,7 @@ func (o *options) measure(ctx context.Context, what string) (f figures, err erro
 	if err != nil {
 		return f, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-child", what, "-dir", o.dir, "-rows", strconv.Itoa(o.rows), "-limit", strconv.Itoa(o.limit), "-gz="+strconv.FormatBool(o.gz)) //nolint:gosec // itself
+	cmd := exec.CommandContext(ctx, self, "-child", what, "-dir", o.dir, "-url", o.url, "-rows", strconv.Itoa(o.rows), "-limit", strconv.Itoa(o.limit), "-gz="+strconv.FormatBool(o.gz)) //nolint:gosec // itself
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

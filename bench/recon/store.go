@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,13 +30,47 @@ func unpack(f *os.File, packed bool) (io.Reader, error) {
 	return gzip.NewReader(f)
 }
 
-// fill makes a database with our side of the day, unless it is there. It writes
-// rows as the till leaves them, in bulk.
-func (w world) fill(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
+// database makes the database of the run with our side of the day: a file in the
+// directory, or a database of its own on a server, which drop takes away.
+func (o *options) database(ctx context.Context, w world) (drop func(), err error) {
+	drop = func() {}
+	if o.dsn == "" {
+		path := filepath.Join(o.dir, "evcs.db")
+		o.url = "sqlite:" + path
+		if _, err := os.Stat(path); err == nil {
+			return drop, nil
+		}
+		return drop, w.fill(ctx, o.url, "sqlite", "file:"+path+"?_pragma=synchronous(0)&_pragma=foreign_keys(0)&_pragma=journal_mode(WAL)")
 	}
-	db, err := store.Open(ctx, store.Config{URL: "sqlite:" + path, SyncOff: true})
+	u, err := url.Parse(o.dsn)
+	if err != nil {
+		return drop, fmt.Errorf("address of the PostgreSQL server: %w", err)
+	}
+	server, err := sql.Open("pgx", o.dsn)
+	if err != nil {
+		return drop, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	name := fmt.Sprintf("evcs_recon_%d", os.Getpid())
+	if _, err := server.ExecContext(ctx, "CREATE DATABASE "+name); err != nil {
+		return drop, errors.Join(fmt.Errorf("create a database: %w", err), server.Close())
+	}
+	drop = func() {
+		_, _ = server.ExecContext(context.WithoutCancel(ctx), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") // temporary
+		_ = server.Close()                                                                                     // given up
+	}
+	u.Path = "/" + name
+	o.url = u.String()
+	if err := w.fill(ctx, o.url, "pgx", o.url); err != nil {
+		drop()
+		return func() {}, err
+	}
+	return drop, nil
+}
+
+// fill migrates a database and writes our side of the day into it: rows as the
+// till leaves them, in bulk.
+func (w world) fill(ctx context.Context, address, driver, source string) error {
+	db, err := store.Open(ctx, store.Config{URL: address, SyncOff: true})
 	if err != nil {
 		return err
 	}
@@ -42,23 +78,37 @@ func (w world) fill(ctx context.Context, path string) error {
 	if err = errors.Join(err, db.Close()); err != nil {
 		return err
 	}
-	raw, err := sql.Open("sqlite", "file:"+path+"?_pragma=synchronous(0)&_pragma=foreign_keys(0)&_pragma=journal_mode(WAL)")
+	raw, err := sql.Open(driver, source)
 	if err != nil {
 		return err
 	}
 	defer raw.Close() // what counts was committed
+	if err := w.rows(ctx, raw, driver == "pgx"); err != nil {
+		return err
+	}
+	_, err = raw.ExecContext(ctx, "ANALYZE")
+	return err
+}
+
+// rows writes the account, payments and refunds.
+func (w world) rows(ctx context.Context, raw *sql.DB, numbered bool) error {
 	tx, err := raw.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo
+	if numbered {       // orders are not part of the day
+		if _, err := tx.ExecContext(ctx, `SET LOCAL session_replication_role = replica`); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.ExecContext(ctx, `INSERT INTO merchants (id, tenant_id, channel, name, mode, status, config, secrets, callback_token, fee_rate, created_at, updated_at, deleted_at, version)
-		VALUES (1, 1, 'wechat', 'x', 'LIVE', 1, '{"mchId":"`+mchID+`"}', '', 't', ?, 1, 1, 0, 1)`, feeRate); err != nil {
+		VALUES (1, 1, 'wechat', 'x', 'LIVE', 1, '{"mchId":"`+mchID+`"}', '', 't', `+strconv.Itoa(feeRate)+`, 1, 1, 0, 1)`); err != nil {
 		return err
 	}
-	pay, back := &inserter{tx: tx, head: `INSERT INTO payments (id, tenant_id, order_id, order_no, user_ref, trade_no, channel_trade_no, method, channel, amount, status, description,
+	pay, back := &inserter{tx: tx, numbered: numbered, head: `INSERT INTO payments (id, tenant_id, order_id, order_no, user_ref, trade_no, channel_trade_no, method, channel, amount, status, description,
 		expire_at, paid_at, refunded_amount, refunding_amount, sandbox, settles, merchant_id, last_query_at, next_query_at, queries, created_at, updated_at, version) VALUES `},
-		&inserter{tx: tx, head: `INSERT INTO refunds (tenant_id, refund_no, payment_id, trade_no, order_id, amount, status, reason, channel, channel_refund_no, requested_by, accepted_at,
+		&inserter{tx: tx, numbered: numbered, head: `INSERT INTO refunds (tenant_id, refund_no, payment_id, trade_no, order_id, amount, status, reason, channel, channel_refund_no, requested_by, accepted_at,
 		success_at, next_query_at, queries, created_at, updated_at, version) VALUES `}
 	for i := range w.n {
 		l, known := w.local(i)
@@ -90,19 +140,16 @@ func (w world) fill(ctx context.Context, path string) error {
 
 // inserter gathers rows into statements.
 type inserter struct {
-	tx   *sql.Tx
-	head string
-	one  string
-	rows int
-	args []any
+	tx       *sql.Tx
+	head     string
+	numbered bool // parameters are $1, $2, … instead of ?
+	rows     int
+	args     []any
 }
 
 const perInsert = 100
 
 func (s *inserter) add(ctx context.Context, args ...any) error {
-	if s.one == "" {
-		s.one = "(?" + strings.Repeat(", ?", len(args)-1) + ")"
-	}
 	s.args = append(s.args, args...)
 	if s.rows++; s.rows < perInsert {
 		return nil
@@ -114,9 +161,33 @@ func (s *inserter) flush(ctx context.Context) error {
 	if s.rows == 0 {
 		return nil
 	}
-	_, err := s.tx.ExecContext(ctx, s.head+s.one+strings.Repeat(", "+s.one, s.rows-1), s.args...)
+	_, err := s.tx.ExecContext(ctx, s.statement(), s.args...)
 	s.rows, s.args = 0, s.args[:0]
 	return err
+}
+
+// statement inserts the rows that are gathered.
+func (s *inserter) statement() string {
+	var b strings.Builder
+	b.WriteString(s.head)
+	columns := len(s.args) / s.rows
+	for i := range s.args {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%columns == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		if s.numbered {
+			b.WriteString("$" + strconv.Itoa(i+1))
+		} else {
+			b.WriteString("?")
+		}
+	}
+	b.WriteString(")")
+	return b.String()
 }
 
 // channel is WeChat's statements without its line.
@@ -179,11 +250,11 @@ type fixed time.Time
 func (f fixed) Now() time.Time { return time.Time(f) }
 
 // reconcile is the whole run of the day over the store, the statement handed in
-// before: our rows out of SQLite, the pieces of the statement, the matching, the
+// before: our rows out of the database, the pieces of the statement, the matching, the
 // differences counted. As "stored" they are stored too, and checked by name.
 func (o *options) reconcile(ctx context.Context) error {
 	w := world{o.rows}
-	db, err := store.Open(ctx, store.Config{URL: "sqlite:" + filepath.Join(o.dir, "evcs.db")})
+	db, err := store.Open(ctx, store.Config{URL: o.url})
 	if err != nil {
 		return err
 	}
