@@ -81,7 +81,7 @@ func survives(t *testing.T, args ...string) {
 	t.Helper()
 	code, s, said := torment(t, append([]string{"-evcsd", shared.build(t, "")}, args...)...)
 	if code != 0 || s.Starts == 0 || s.Stops == 0 || s.Samples == 0 || s.Payments == 0 || s.Refunds == 0 || s.Runs == 0 || s.Cloud == 0 ||
-		s.Channels["alipay"] == 0 || s.Channels["wechat"] == 0 || s.Channels["sandbox"] == 0 || s.Notices == 0 || s.Repeated == 0 || s.Bills == 0 {
+		s.Channels["alipay"] == 0 || s.Channels["wechat"] == 0 || s.Channels["sandbox"] == 0 || s.Notices == 0 || s.Repeated == 0 || s.BillsOff == 0 || s.Bills == s.BillsOff {
 		t.Errorf("exit code %d, %+v\n%s", code, s, said)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/evcs/evcs/bench/probe"
 	"github.com/evcs/evcs/internal/chargersim"
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -231,14 +232,27 @@ func (t *torture) newFleet() error {
 	for i, c := range t.site.Chargers {
 		list = append(list, chargersim.ChargerConfig{DeviceID: c.DeviceID, Secret: c.Secret, Protocol: c.Protocol, Kind: kinds[i%len(kinds)]})
 	}
+	zone, err := time.LoadLocation(evcs.DefaultTimeZone)
+	if err != nil {
+		return fmt.Errorf("time zone: %w", err)
+	}
 	scenario := chargersim.Scenarios()["busy"]
 	span := time.Duration(t.kills+15) * lifeEstimate * time.Duration(t.speed)
 	t.fleet, err = chargersim.New(chargersim.Config{
 		Endpoint: t.daemon.DeviceURL(), HTTP: t.daemon.CloudURL(), Chargers: list, Seed: t.seed, Speed: t.speed,
 		Lead: min(span, chargersim.MaxLead), Scenario: &scenario, Faults: faults, PlainTimes: true, AnswerTimeout: t.answer,
-		Backoff: 100 * time.Millisecond,
+		Backoff: 100 * time.Millisecond, Reckon: func(s journal.Session) int64 { return reckon(s, zone) },
 	})
 	return err
+}
+
+// reckon is what a charger says itself that a session cost: every second one
+// knows our prices, the others say nothing. A fault makes some say too much.
+func reckon(s journal.Session, zone *time.Location) int64 {
+	if s.Start == nil || (s.DeviceID[len(s.DeviceID)-1]-'0')%2 == 1 {
+		return 0
+	}
+	return price(s, zone)
 }
 
 // kill lets evcsd live and die.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/evcs/evcs/internal/chargersim/journal"
 )
 
 // signatureOf is the signature by the words of the contract, from the decoded
@@ -104,6 +106,38 @@ func TestCloudSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestCloudOwnBill: what Reckon says is told with the stop, in every repeat, and
+// written down; it sees the session with the stop that is to come.
+func TestCloudOwnBill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &cloudServer{csms: newCSMS(t), answers: map[string]string{}}
+		var seen []journal.Session
+		fleet, c, end := serveCloud(t, s, Config{Reckon: func(s journal.Session) int64 {
+			seen = append(seen, s)
+			return 1234
+		}})
+		await(t, c, Connected)
+		must(t, c.StartLocal(t.Context(), 1, "TAG"))
+		await(t, c, Charging(1))
+		pass(5*time.Minute + time.Second)
+		must(t, c.Inject(t.Context(), FaultLostAnswer))
+		must(t, c.StopLocal(t.Context(), 1))
+		await(t, c, Idle(1))
+		end()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		truth := fleet.Journal().Sessions()
+		if len(truth) != 1 || len(seen) != 1 || len(s.amounts) != 1 || s.amounts[0] != 12.34 || truth[0].Stop.Bill != 1234 || len(fleet.Journal().Violations()) > 0 {
+			t.Fatalf("%d sessions, reckoned %d times, amounts %v, %v", len(truth), len(seen), s.amounts, fleet.Journal().Violations())
+		}
+		got, want := seen[0], truth[0]
+		if got.Start == nil || len(got.Samples) == 0 || len(got.Samples) != len(want.Samples) || got.Energy() != want.Energy() || !got.Stop.Time.Equal(want.Stop.Time) {
+			t.Errorf("reckoned %+v, told %+v", got, want)
+		}
+	})
 }
 
 // TestCloudWrongBill: the fault has the stop say what the charger reckons, the

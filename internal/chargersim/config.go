@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/evcs/evcs/internal/chargersim/journal"
 	"github.com/evcs/evcs/internal/evcs"
 )
 
@@ -70,6 +71,10 @@ type Config struct {
 	// MeterInterval and Heartbeat are the station's own settings until the server
 	// changes them. Meter values follow simulated time, heartbeats real time.
 	MeterInterval, Heartbeat time.Duration
+	// Reckon is what a cloudcharge charger says itself that a session cost, in fen;
+	// it gets the session as it was acknowledged, with the stop that is to be told.
+	// 0: this one says nothing. Nil: none does.
+	Reckon func(journal.Session) int64
 	// AnswerTimeout is how long an answer is awaited, Backoff the pause before the
 	// first reconnect; it doubles up to 16 times, with jitter.
 	AnswerTimeout, Backoff time.Duration

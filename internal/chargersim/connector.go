@@ -26,7 +26,9 @@ type charge struct {
 	tampered    Fault
 	deauthorise bool
 	energy      journal.Energy // of the whole session, once it has ended
-	extra       int64          // fen that the charger's own bill is wrong by; 0: it tells none
+	extra       int64          // fen that the charger's own bill is wrong by; 0: it is not
+	own         int64          // the charger's own bill, once it is reckoned
+	reckoned    bool
 }
 
 // connector is one plug of a charger, with its meter and the car at it.

@@ -218,15 +218,32 @@ func (u *unit) put(m *message, now time.Time) {
 }
 
 // call is m as it is worded now: the session may have got its name since.
-func (*unit) call(m *message) wire.Call {
+func (u *unit) call(m *message) wire.Call {
 	call := m.Call
 	if ch := m.charge; ch != nil {
 		call.Transaction, call.Session, call.Command, call.Offline = ch.transaction, ch.session, ch.command, ch.offline
-		if m.Action == wire.Stop && ch.extra > 0 {
-			call.Bill = ch.energy.Fen(simPrice) + ch.extra
+		if m.Action == wire.Stop {
+			call.Bill = u.bill(m)
 		}
 	}
 	return call
+}
+
+// bill is what the charger says itself that the session of a stop cost, in every
+// repeat the same: before a stop is told, all that was before it is answered.
+func (u *unit) bill(m *message) int64 {
+	ch := m.charge
+	switch {
+	case ch.extra > 0:
+		return ch.energy.Fen(simPrice) + ch.extra
+	case u.cfg.Reckon == nil || u.conf.Protocol != CloudCharge:
+		return 0
+	case !ch.reckoned:
+		s := u.journal.Session(ch.local)
+		s.Stop = &journal.Entry{Kind: journal.KindStop, Time: m.At.UTC(), Register: m.Register}
+		ch.own, ch.reckoned = u.cfg.Reckon(s), true
+	}
+	return ch.own
 }
 
 // simPrice is what a charger with a wrong bill takes for a kWh, in fen.

@@ -173,6 +173,20 @@ func (j *Journal) Sessions() []Session {
 	return all
 }
 
+// Session is one session by its local name, as far as it was acknowledged.
+func (j *Journal) Session(local string) Session {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := Session{Local: local}
+	for _, e := range j.entries {
+		if e.Local == local {
+			s.DeviceID, s.Connector = e.DeviceID, e.Connector
+			s.take(e)
+		}
+	}
+	return s
+}
+
 func (s *Session) take(e Entry) {
 	if e.Tampered != "" {
 		s.Tampered = e.Tampered
