@@ -90,6 +90,7 @@ bench-recon: ## Days of 1 and 10 million rows with seeded differences beside a b
 	mkdir -p $(BIN)/recon && go build -o $(BIN)/bench-recon ./bench/recon
 	$(BIN)/bench-recon -rows 1000000 -rounds 3 -dir $(BIN)/recon/1m
 	$(BIN)/bench-recon -rows 1000000 -rounds 3 -gz -store -dir $(BIN)/recon/1ms
+	scripts/with-postgres sh -c '$(BIN)/bench-recon -rows 1000000 -rounds 3 -gz -store -dsn "$$EVCS_TEST_POSTGRES" -dir $(BIN)/recon/1mp'
 	$(BIN)/bench-recon -rows 10000000 -rounds 1 -gz -dir $(BIN)/recon/10m
 
 .PHONY: fuzz
