@@ -28,6 +28,7 @@ import (
 type gate struct {
 	keys        *paygate.Keys
 	pay         func(paygate.Pay) error   // the pay button
+	fail        func(paygate.Fault) error // makes calls go wrong
 	trades      func() []paygate.Overview // what the gateway knows
 	at, noticed string                    // addresses of the gateway and of the tap
 	to          string                    // that of evcsd
@@ -75,7 +76,7 @@ func openGate(ctx context.Context, t *torture) (*gate, error) {
 		Now: func() time.Time { return noon.Add(t.clock.Now().Sub(wall)) },
 	})
 	g := &gate{
-		keys: keys, pay: gateway.Press, trades: gateway.AllTrades, acked: make(chan struct{}, 1), answered: map[string]notice{},
+		keys: keys, pay: gateway.Press, fail: gateway.Break, trades: gateway.AllTrades, acked: make(chan struct{}, 1), answered: map[string]notice{},
 		day: noon.Format(time.DateOnly),
 	}
 	life, stop := context.WithCancel(ctx)
@@ -213,6 +214,18 @@ func (n notice) only() notice {
 		n.trade = ""
 	}
 	return n
+}
+
+// trouble makes one of the next calls go wrong: the channel is busy, or does what
+// it is asked and does not answer, or answers what cannot be believed. evcsd then
+// does not know what has become of a payment or refund, and dies with it.
+func (g *gate) trouble(n int) {
+	if g == nil {
+		return
+	}
+	calls := []string{"refund", "native", "refund", "precreate"}
+	kinds := []string{paygate.FaultMute, paygate.FaultBusy, paygate.FaultUnsigned, paygate.FaultForged, paygate.FaultGarbage}
+	_ = g.fail(paygate.Fault{Call: calls[n%len(calls)], Kind: kinds[n%len(kinds)], Times: 1}) // refused when a hundred wait already
 }
 
 // behind waits for a notification to be answered, and a few milliseconds more: a

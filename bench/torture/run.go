@@ -258,6 +258,7 @@ func reckon(s journal.Session, zone *time.Location) int64 {
 // kill lets evcsd live and die.
 func (t *torture) kill(ctx context.Context, s *summary) error {
 	for n := range t.kills {
+		t.gate.trouble(n)
 		life := t.least + time.Duration(t.luck.Int64N(int64(t.most-t.least)+1))
 		timer := time.NewTimer(life)
 		select {
