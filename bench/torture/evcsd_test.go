@@ -59,7 +59,7 @@ func (p *programs) remove() {
 func torment(t *testing.T, args ...string) (int, summary, string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	usual := []string{"-json", "-chargers", "24", "-customers", "8", "-speed", "120", "-min", "250ms", "-max", "1200ms", "-after", "500ms", "-answer", "2s", "-drain", "90s"}
+	usual := []string{"-json", "-chargers", "24", "-customers", "8", "-speed", "120", "-min", "250ms", "-max", "1200ms", "-after", "500ms", "-answer", "2s", "-drain", "150s"}
 	code := run(t.Context(), append(usual, args...), storetest.Server(t), &out, &errOut)
 	for line := range strings.Lines(errOut.String()) { // what it keeps for a person, a test removes
 		if _, dir, found := strings.Cut(strings.TrimSpace(line), "are kept in "); found {
