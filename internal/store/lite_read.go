@@ -202,6 +202,10 @@ func (r liteRow) column(n int32, dest any) error {
 		return r.whole(kind, n, d)
 	case *string:
 		return r.text(kind, n, d)
+	case *int:
+		return r.small(kind, n, d)
+	case *bool:
+		return r.truth(kind, n, d)
 	case *sql.NullString:
 		d.Valid = kind != sqlite3.SQLITE_NULL
 		if !d.Valid {
@@ -253,14 +257,11 @@ func (r liteRow) set(kind, n int32, v reflect.Value) error {
 		}
 		v.SetString(text)
 	case reflect.Bool:
-		var whole int64
-		if err := r.whole(kind, n, &whole); err != nil {
+		var yes bool
+		if err := r.truth(kind, n, &yes); err != nil {
 			return err
 		}
-		if whole&^1 != 0 {
-			return errNoFit
-		}
-		v.SetBool(whole == 1)
+		v.SetBool(yes)
 	case reflect.Float64:
 		f, err := r.float(kind, n)
 		if err != nil {
@@ -308,6 +309,30 @@ func (r liteRow) whole(kind, n int32, into *int64) error {
 		return errNoFit
 	}
 	*into = whole
+	return nil
+}
+
+func (r liteRow) small(kind, n int32, into *int) error {
+	var whole int64
+	if err := r.whole(kind, n, &whole); err != nil {
+		return err
+	}
+	if int64(int(whole)) != whole {
+		return errNoFit
+	}
+	*into = int(whole)
+	return nil
+}
+
+func (r liteRow) truth(kind, n int32, into *bool) error {
+	var whole int64
+	if err := r.whole(kind, n, &whole); err != nil {
+		return err
+	}
+	if whole&^1 != 0 {
+		return errNoFit
+	}
+	*into = whole == 1
 	return nil
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"sync"
 
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/order"
@@ -28,26 +29,50 @@ const orderColumns = `o.id, o.tenant_id, o.order_no, o.station_id, o.station_nam
 	o.paid_amount, o.refunded_amount, o.payment_id, o.trade_no, o.payment_method, o.paid_at, o.sandbox, o.stop_reason, o.cancel_reason,
 	o.stop_requested_at, o.held, o.anomalies, o.estimated, o.created_at, o.updated_at, o.version, o.zone`
 
+// orderRow is where a row of orderColumns is read to. Rows come and go by the
+// thousand, so the places are used again; what was read is copied out of them.
+type orderRow struct {
+	order                                                            order.Order
+	userName, idTag, tradeNo, method, stopReason, cancelReason, zone sql.NullString
+	started, ended, paid, requested, created, updated                int64
+	anomalies                                                        string
+	places                                                           []any
+}
+
+var orderRows = sync.Pool{New: func() any {
+	x := new(orderRow)
+	o := &x.order
+	x.places = []any{
+		(*int64)(&o.ID), (*int64)(&o.Tenant), &o.No, (*int64)(&o.Station), &o.StationName, (*int64)(&o.Charger), &o.ChargerCode, &o.Connector,
+		&o.SessionID, &o.Session, &o.User, &x.userName, &x.idTag, (*int)(&o.Status), (*string)(&o.StartState), (*string)(&o.Source), &x.started, &x.ended,
+		(*int64)(&o.Energy), &o.Seconds,
+		(*int64)(&o.Plan), (*int64)(&o.Snapshot), (*int64)(&o.ElectricityAmount), (*int64)(&o.ServiceAmount), (*int64)(&o.ParkingAmount),
+		(*int64)(&o.IdleAmount), (*int64)(&o.DiscountAmount), (*int64)(&o.Amount),
+		(*int64)(&o.PaidAmount), (*int64)(&o.RefundedAmount), (*int64)(&o.Payment), &x.tradeNo, &x.method, &x.paid, &o.Sandbox, &x.stopReason, &x.cancelReason,
+		&x.requested, &o.Held, &x.anomalies, &o.Estimated, &x.created, &x.updated, &o.Version, &x.zone,
+	}
+	return x
+}}
+
 // scanOrder reads orderColumns and what follows them.
 func scanOrder(r row, more ...any) (*order.Order, error) {
-	o := new(order.Order)
-	var userName, idTag, tradeNo, method, stopReason, cancelReason, zone sql.NullString
-	var started, ended, paid, requested, created, updated int64
-	var anomalies string
-	err := r.Scan(append([]any{
-		&o.ID, &o.Tenant, &o.No, &o.Station, &o.StationName, &o.Charger, &o.ChargerCode, &o.Connector,
-		&o.SessionID, &o.Session, &o.User, &userName, &idTag, &o.Status, &o.StartState, &o.Source, &started, &ended,
-		&o.Energy, &o.Seconds,
-		&o.Plan, &o.Snapshot, &o.ElectricityAmount, &o.ServiceAmount, &o.ParkingAmount, &o.IdleAmount, &o.DiscountAmount, &o.Amount,
-		&o.PaidAmount, &o.RefundedAmount, &o.Payment, &tradeNo, &method, &paid, &o.Sandbox, &stopReason, &cancelReason,
-		&requested, &o.Held, &anomalies, &o.Estimated, &created, &updated, &o.Version, &zone,
-	}, more...)...)
-	o.UserName, o.IDTag, o.TradeNo, o.PaymentMethod = userName.String, idTag.String, tradeNo.String, method.String
-	o.StopReason, o.CancelReason, o.Zone = stopReason.String, cancelReason.String, zone.String
-	o.StartedAt, o.EndedAt, o.PaidAt = evcs.FromMillis(started), evcs.FromMillis(ended), evcs.FromMillis(paid)
-	o.StopRequestedAt, o.CreatedAt, o.UpdatedAt = evcs.FromMillis(requested), evcs.FromMillis(created), evcs.FromMillis(updated)
-	o.Anomalies = order.ParseAnomalies(anomalies)
-	return o, err
+	x, _ := orderRows.Get().(*orderRow)
+	own := len(x.places)
+	defer func() {
+		x.order = order.Order{} // a column that is not read, or keeps no text, leaves nothing to the next
+		clear(x.places[own:])
+		x.places = x.places[:own]
+		orderRows.Put(x)
+	}()
+	x.places = append(x.places, more...)
+	err := r.Scan(x.places...)
+	o := x.order
+	o.UserName, o.IDTag, o.TradeNo, o.PaymentMethod = x.userName.String, x.idTag.String, x.tradeNo.String, x.method.String
+	o.StopReason, o.CancelReason, o.Zone = x.stopReason.String, x.cancelReason.String, x.zone.String
+	o.StartedAt, o.EndedAt, o.PaidAt = evcs.FromMillis(x.started), evcs.FromMillis(x.ended), evcs.FromMillis(x.paid)
+	o.StopRequestedAt, o.CreatedAt, o.UpdatedAt = evcs.FromMillis(x.requested), evcs.FromMillis(x.created), evcs.FromMillis(x.updated)
+	o.Anomalies = order.ParseAnomalies(x.anomalies)
+	return &o, err
 }
 
 // textOrNull is NULL for an empty text.

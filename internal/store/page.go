@@ -221,37 +221,45 @@ func (l listing[T]) after(ctx context.Context, q querier, f filter, r evcs.PageR
 	for i, t := range order {
 		extra[i] = t.expr
 	}
-	result := evcs.Page[T]{Total: -1}
-	var place evcs.PlaceAfter
+	result := evcs.Page[T]{Total: -1, Records: room[T](r.Size)}
+	place := rowWithPlace{place: evcs.PlaceAfter{Values: make([]string, len(order)-1)}}
 	limit, bound := q.limit(r.Size + 1)
 	query := `SELECT ` + l.columns + `, ` + strings.Join(extra, `, `) + ` FROM ` + l.from + f.where() + orderBy(order) + limit
 	err := q.rows(ctx, l.what, func(rows row) error {
 		if len(result.Records) == r.Size {
-			result.Next = &evcs.PlaceAfter{Values: place.Values, ID: place.ID}
+			result.Next = &place.place
 			return nil
 		}
-		place = evcs.PlaceAfter{Values: make([]string, len(order)-1)}
-		v, err := l.scan(rowWithPlace{rows, &place})
+		place.rows = rows
+		v, err := l.scan(&place)
 		result.Records = append(result.Records, v)
 		return err
 	}, query, append(slices.Clone(f.args), bound...)...)
+	if len(result.Records) == 0 {
+		result.Records = nil
+	}
 	return result, err
 }
 
+// room is the memory of a page before it is read: of what most pages hold.
+func room[T any](size int) []T { return make([]T, 0, min(size, 20)) }
+
 // rowWithPlace is a row that ends in the values of its sort fields and its id,
-// which the scan function does not know of.
+// which the scan function does not know of. The next row is read over it.
 type rowWithPlace struct {
 	rows  row
-	place *evcs.PlaceAfter
+	place evcs.PlaceAfter
+	dest  []any
 }
 
 // Scan implements row.
-func (r rowWithPlace) Scan(dest ...any) error {
-	full := slices.Clone(dest)
+func (r *rowWithPlace) Scan(dest ...any) error {
+	r.dest = append(r.dest[:0], dest...)
 	for i := range r.place.Values {
-		full = append(full, &r.place.Values[i])
+		r.dest = append(r.dest, &r.place.Values[i])
 	}
-	return r.rows.Scan(append(full, &r.place.ID)...)
+	r.dest = append(r.dest, &r.place.ID)
+	return r.rows.Scan(r.dest...)
 }
 
 // behind is the condition for rows that come after a place in an order.
