@@ -209,6 +209,83 @@ func TestTokensAreCheapAndChangesOfOtherNodesAreSeenWithinASecond(t *testing.T) 
 	})
 }
 
+// A token is read once, yet neither lives a moment longer for that nor takes
+// room without a bound.
+func TestTokensAreRememberedUntilTheirEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newSigner(bytes.Repeat([]byte("s"), 32), evcs.SystemClock{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sign := func(sid string, d time.Duration) string {
+			now := evcs.SystemClock{}.Now()
+			token, err := s.sign(&User{ID: 7, Tenant: 3}, sid, now, now.Add(d))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		short, long := sign("a", time.Minute), sign("b", time.Hour)
+		for _, token := range []string{short, long, short, long} {
+			who, err := s.read(token)
+			if want := (bearerOf{7, 3, map[bool]string{true: "a", false: "b"}[token == short]}); err != nil || who != want {
+				t.Errorf("%+v, %v, want %+v", who, err, want)
+			}
+		}
+		minute := time.NewTimer(time.Minute)
+		<-minute.C
+		if _, err := s.read(short); !errors.Is(err, ErrTokenExpired) {
+			t.Errorf("at its end: %v", err)
+		}
+		if _, err := s.read(long); err != nil {
+			t.Errorf("before its end: %v", err)
+		}
+		if _, err := s.read(long + "x"); !errors.Is(err, ErrUnauthenticated) || len(s.seen) != 2 {
+			t.Errorf("a forged one: %v, %d are remembered", err, len(s.seen))
+		}
+		var hash [32]byte
+		for i := range 2 * maxSeen {
+			hash[0], hash[1], hash[2] = byte(i), byte(i>>8), byte(i>>16)
+			s.remember(hash, seenToken{end: evcs.SystemClock{}.Now().Add(time.Hour)})
+		}
+		if len(s.seen) > maxSeen {
+			t.Errorf("%d are remembered", len(s.seen))
+		}
+		if _, err := s.read(long); err != nil {
+			t.Errorf("forgotten or not: %v", err)
+		}
+	})
+}
+
+func BenchmarkReadToken(b *testing.B) {
+	s, err := newSigner(bytes.Repeat([]byte("s"), 32), evcs.SystemClock{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	now := evcs.SystemClock{}.Now()
+	token, err := s.sign(&User{ID: 7, Tenant: 3}, "sid", now, now.Add(time.Hour))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("first", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.parse(token); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("again", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := s.read(token); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
 func TestAddressesThatFailTooOften(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 2, 10, 12, 0, 0, 0, time.UTC)
