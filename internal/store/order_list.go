@@ -159,14 +159,11 @@ func (s Orders) ListedSession(ctx context.Context, scope evcs.Scope, uid string)
 // ListedOrder finds an order in the scope, with the name of its tenant.
 func (s Orders) ListedOrder(ctx context.Context, scope evcs.Scope, id evcs.OrderID) (order.Listed, error) {
 	var f filter
-	f.scope("o.tenant_id", scope)
+	f.scopeOne("o.tenant_id", scope)
 	f.add("o.id = ?", id)
-	list, err := all(ctx, s.q, orderListing, f)
-	if err == nil && len(list) == 0 {
-		return order.Listed{}, evcs.With(order.ErrNotFound, map[string]any{"orderId": id})
+	l, found, err := single(ctx, s.q, orderListing, f)
+	if err == nil && !found {
+		err = evcs.With(order.ErrNotFound, map[string]any{"orderId": id})
 	}
-	if err != nil {
-		return order.Listed{}, err
-	}
-	return list[0], nil
+	return l, err
 }

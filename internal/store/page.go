@@ -63,6 +63,17 @@ func scopeCond(column string, s evcs.Scope) (cond string, arg any) {
 	return column + ` = ?`, int64(s.Tenant)
 }
 
+// scopeOne is scope for a statement that finds one row by its key: it looks for
+// that row's tenant in the closure table, where scope would first gather all
+// tenants below the caller's.
+func (f *filter) scopeOne(column string, s evcs.Scope) {
+	if leaks() || !s.Descendants {
+		f.scope(column, s)
+		return
+	}
+	f.add(`EXISTS (SELECT 1 FROM tenant_ancestors a1 WHERE a1.tenant_id = `+column+` AND a1.ancestor_id = ?)`, int64(s.Tenant))
+}
+
 // contains keeps rows where any of the columns holds text, whatever the case.
 // An empty text keeps all.
 func (f *filter) contains(text string, columns ...string) {
@@ -170,6 +181,17 @@ func all[T any](ctx context.Context, q querier, l listing[T], f filter, sort ...
 		return err
 	}, `SELECT `+l.columns+` FROM `+l.from+f.where()+orderBy(order), f.args...)
 	return list, err
+}
+
+// single reads the one row that f finds by its key; found is false when there is
+// none. It is not sorted: SQLite would build a table of its columns for that.
+func single[T any](ctx context.Context, q querier, l listing[T], f filter) (v T, found bool, err error) {
+	err = q.rows(ctx, l.what, func(rows row) (err error) {
+		found = true
+		v, err = l.scan(rows)
+		return err
+	}, `SELECT `+l.columns+` FROM `+l.from+f.where()+` LIMIT 1`, f.args...)
+	return v, found && err == nil, err
 }
 
 // term is one resolved part of an ORDER BY.

@@ -3,9 +3,12 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/order"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/store/storetest"
 )
@@ -41,6 +44,28 @@ func TestBigTablesAreReadThroughIndexes(t *testing.T) {
 		if strings.HasPrefix(name, "unrolled") && !strings.Contains(strings.Join(plan, "\n"), "_unrolled") {
 			t.Errorf("%s: %s", name, strings.Join(plan, "; "))
 		}
+	}
+}
+
+// One order is found by its key, its tenant by the closure's, and neither is
+// sorted for it.
+func TestOneOrderIsReadByKeys(t *testing.T) {
+	t.Parallel()
+	var text string
+	db, err := store.Open(t.Context(), store.Config{URL: storetest.SQLiteURL(t), Statements: func(query string) {
+		if strings.Contains(query, "FROM orders o") {
+			text = query
+		}
+	}})
+	must(t, err)
+	defer db.Close() // a temporary database
+	plant(t, db)
+	if _, err := db.Reader().Orders().ListedOrder(t.Context(), evcs.Subtree(evcs.PlatformTenant), 1); !errors.Is(err, order.ErrNotFound) {
+		t.Fatal(err)
+	}
+	plan := strings.Join(planOf(t.Context(), t, db, strings.ReplaceAll(text, "?", "1")), "; ")
+	if !strings.Contains(plan, "SEARCH o USING INTEGER PRIMARY KEY") || !strings.Contains(plan, "(tenant_id=? AND ancestor_id=?)") || strings.Contains(plan, "TEMP B-TREE") {
+		t.Error(plan)
 	}
 }
 
