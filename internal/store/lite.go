@@ -1,9 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -20,12 +22,15 @@ type lite struct {
 	db     uintptr
 	byText map[string]*liteStmt
 	// memory is where texts lie while a statement runs.
-	memory     uintptr
-	size       int
-	most       int          // statements that are kept
-	told       func(string) // of each new text; nil: nobody
-	reading    bool         // a statement of each is running
-	statements atomic.Int64 // that were run, for those who measure
+	memory  uintptr
+	size    int
+	most    int          // statements that are kept
+	told    func(string) // of each new text; nil: nobody
+	reading bool         // a statement of each is running
+	// waiting is the context of whoever waits for it; nil: nobody does.
+	waiting    context.Context //nolint:containedctx // SQLite asks for it in the middle of a statement
+	id         uintptr         // by which SQLite names this connection
+	statements atomic.Int64    // that were run, for those who measure
 }
 
 // liteStmt is a prepared statement that lite keeps.
@@ -82,7 +87,33 @@ func (l *lite) open(path string) error {
 		return l.fault(rc)
 	}
 	sqlite3.Xsqlite3_extended_result_codes(l.tls, l.db, 1)
+	l.id = liteIDs.Add(1)
+	lites.Store(l.id, l)
+	sqlite3.Xsqlite3_progress_handler(l.tls, l.db, patience, givenUp, l.id)
 	return nil
+}
+
+// patience is after how many of its instructions SQLite asks whether its answer
+// is still wanted: some thousand times a second. That needs no goroutine and no
+// memory for each statement, as an interruption from outside does.
+const patience = 2000
+
+var (
+	lites   sync.Map // connections by id: SQLite's memory holds no pointer of Go's
+	liteIDs atomic.Uintptr
+	// givenUp is how SQLite calls a function of Go's.
+	givenUp = *(*uintptr)(unsafe.Pointer(&struct {
+		f func(*libc.TLS, uintptr) int32
+	}{isGivenUp}))
+)
+
+// isGivenUp says 1 when nobody waits any more for what a connection does.
+func isGivenUp(_ *libc.TLS, id uintptr) int32 {
+	found, _ := lites.Load(id)
+	if l, ok := found.(*lite); ok && l.waiting != nil && l.waiting.Err() != nil {
+		return 1
+	}
+	return 0
 }
 
 // at is the memory of SQLite at an address: never Go's, so the collector
@@ -117,6 +148,7 @@ func (l *lite) close() error {
 			err = l.fault(rc)
 		}
 		l.db = 0
+		lites.Delete(l.id)
 	}
 	if l.memory != 0 {
 		libc.Xfree(l.tls, l.memory)

@@ -136,22 +136,13 @@ func (l *lite) each(ctx context.Context, query string, args []cell, scan func(ro
 	}
 	l.statements.Add(1)
 	defer sqlite3.Xsqlite3_reset(l.tls, s.handle) // repeats the error that step gave
-	if ctx.Done() != nil {
-		interrupted := make(chan struct{})
-		stop := context.AfterFunc(ctx, func() {
-			sqlite3.Xsqlite3_interrupt(l.tls, l.db)
-			close(interrupted)
-		})
-		defer func() {
-			if stop() {
-				return
-			}
-			<-interrupted // it must not hit the next statement
-			if e, ok := errors.AsType[*liteError](err); ok && e.code&0xff == sqlite3.SQLITE_INTERRUPT {
-				err = ctx.Err()
-			}
-		}()
-	}
+	l.waiting = ctx
+	defer func() {
+		l.waiting = nil
+		if e, ok := errors.AsType[*liteError](err); ok && e.code&0xff == sqlite3.SQLITE_INTERRUPT && ctx.Err() != nil {
+			err = ctx.Err()
+		}
+	}()
 	r := liteRow{l, s.handle, int(sqlite3.Xsqlite3_column_count(l.tls, s.handle))}
 	for {
 		switch rc := sqlite3.Xsqlite3_step(l.tls, s.handle); rc {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/evcs/evcs/internal/evcs"
 )
@@ -186,13 +187,23 @@ func all[T any](ctx context.Context, q querier, l listing[T], f filter, sort ...
 // single reads the one row that f finds by its key; found is false when there is
 // none. It is not sorted: SQLite would build a table of its columns for that.
 func single[T any](ctx context.Context, q querier, l listing[T], f filter) (v T, found bool, err error) {
+	key := singleKey{l.what, f.where()}
+	text, ok := singleTexts.Load(key)
+	if !ok {
+		text, _ = singleTexts.LoadOrStore(key, `SELECT `+l.columns+` FROM `+l.from+key.where+` LIMIT 1`)
+	}
 	err = q.rows(ctx, l.what, func(rows row) (err error) {
 		found = true
 		v, err = l.scan(rows)
 		return err
-	}, `SELECT `+l.columns+` FROM `+l.from+f.where()+` LIMIT 1`, f.args...)
+	}, text.(string), f.args...) //nolint:errcheck,forcetypeassert // only strings are stored
 	return v, found && err == nil, err
 }
+
+// singleTexts are the texts of single: few, long, and the same every time.
+var singleTexts sync.Map
+
+type singleKey struct{ what, where string }
 
 // term is one resolved part of an ORDER BY.
 type term struct {
