@@ -58,12 +58,11 @@ func (x *exchange) readRequest() error {
 		x.r.Body = http.MaxBytesReader(x.w, x.r.Body, x.maxBody())
 	}
 	x.readPath(fields)
-	if _, err := url.ParseQuery(x.r.URL.RawQuery); err != nil {
+	if x.queryBroken {
 		x.addFault("query", "is not a valid form")
 	}
 	x.readQuery(fields)
 	r := x.r
-	r.URL.RawQuery = x.query.Encode()
 	if fields == nil {
 		return nil
 	}
@@ -312,7 +311,7 @@ func (x *exchange) readQuery(fields map[string]any) {
 }
 
 func (x *exchange) readParam(name string, given []string, p param) []string {
-	if len(slices.Compact(slices.Sorted(slices.Values(given)))) > 1 && p.shape.form != formArray {
+	if p.shape.form != formArray && slices.ContainsFunc(given, func(text string) bool { return text != given[0] }) {
 		x.addFault("query."+name, "is given twice with different values")
 	}
 	for i, text := range given {

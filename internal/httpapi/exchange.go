@@ -41,14 +41,16 @@ type exchange struct {
 	trace   string
 	address string
 	query   url.Values
-	found   []evcs.FieldFault
+	// queryBroken: not all of the query could be read.
+	queryBroken bool
+	found       []evcs.FieldFault
 	// bodyBroken: the body could not be read at all, what the schema says of
 	// it is no use.
 	bodyBroken bool
 	// bodyReplayKey is the body's idempotentKey.
 	bodyReplayKey string
 	target        evcs.TenantID // whom the request is about, when it is said
-	status        *statusWriter
+	status        statusWriter
 	code          evcs.Code
 	cause         error
 	delayed       bool       // the caller asked to wait
@@ -115,11 +117,12 @@ func (s *Server) serve(d *declared, next http.HandlerFunc) http.Handler {
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, d *declared) (*exchange, *http.Request) {
-	status := &statusWriter{ResponseWriter: w}
+	query, err := url.ParseQuery(r.URL.RawQuery)
 	x := &exchange{
-		s: s, op: d, w: status, status: status, path: r.URL.Path, english: prefersEnglish(r.Header.Get("Accept-Language")),
-		trace: traceOf(r), address: s.clientAddress(r), query: r.URL.Query(),
+		s: s, op: d, path: r.URL.Path, english: prefersEnglish(r.Header.Get("Accept-Language")),
+		trace: traceOf(r), address: s.clientAddress(r), query: query, queryBroken: err != nil, status: statusWriter{ResponseWriter: w},
 	}
+	x.w = &x.status
 	h := w.Header()
 	h.Set("X-Request-Id", x.trace)
 	h.Set("Content-Language", languageTag(x.english))
@@ -149,6 +152,25 @@ func (x *exchange) end(begun time.Time) {
 	}
 	took := evcs.Monotonic().Sub(begun)
 	x.endSpan()
+	x.log(took)
+	if m := x.s.cfg.Meter; m != nil && x.op != nil {
+		m.Served(health.Served{
+			Endpoint: x.op.Path, Method: x.op.Method, Status: x.status.code(), Took: took,
+			Untimed: x.delayed || streamed(x.op.Content), Refused: x.code,
+		})
+	}
+}
+
+// log writes the one line of the request: of a refusal at INFO, else at DEBUG,
+// which is seldom kept.
+func (x *exchange) log(took time.Duration) {
+	level := slog.LevelDebug
+	if x.code != 0 {
+		level = slog.LevelInfo
+	}
+	if !x.s.cfg.Log.Enabled(x.r.Context(), level) {
+		return
+	}
 	attrs := []slog.Attr{
 		slog.String("method", x.r.Method), slog.String("path", x.path), slog.Int("status", x.status.code()),
 		slog.Duration("took", took), slog.String("address", x.address),
@@ -162,17 +184,7 @@ func (x *exchange) end(begun time.Time) {
 			attrs = append(attrs, slog.String("reason", x.cause.Error()))
 		}
 	}
-	level := slog.LevelDebug
-	if x.code != 0 {
-		level = slog.LevelInfo
-	}
 	x.s.cfg.Log.LogAttrs(x.r.Context(), level, "request", attrs...)
-	if m := x.s.cfg.Meter; m != nil && x.op != nil {
-		m.Served(health.Served{
-			Endpoint: x.op.Path, Method: x.op.Method, Status: x.status.code(), Took: took,
-			Untimed: x.delayed || streamed(x.op.Content), Refused: x.code,
-		})
-	}
 }
 
 // admit runs the checks that come before anything about the shape is said.
@@ -337,7 +349,7 @@ func (x *exchange) replayKey() (string, bool) {
 // digest is the fingerprint of what was asked: path, query and body as read.
 func (x *exchange) digest(r *http.Request) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n", x.path, r.URL.Query().Encode())
+	fmt.Fprintf(h, "%s\n%s\n", x.path, x.query.Encode())
 	if b, ok := r.Body.(*keptBody); ok {
 		h.Write(b.text)
 	}

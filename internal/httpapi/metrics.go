@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -58,10 +57,13 @@ func NewMetrics() *Metrics {
 	return m
 }
 
+// classes of answers by the first digit of their status.
+var classes = [...]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx", "7xx", "8xx", "9xx"}
+
 // Served implements Meter. Every request is in it, also those that waited on
 // purpose: an alert on its quantiles leaves their endpoints out.
 func (m *Metrics) Served(s health.Served) {
-	m.requests.WithLabelValues(s.Endpoint, s.Method, strconv.Itoa(s.Status/100)+"xx").Observe(s.Took.Seconds())
+	m.requests.WithLabelValues(s.Endpoint, s.Method, classes[s.Status/100%len(classes)]).Observe(s.Took.Seconds())
 }
 
 // Add counts; labels must be the counter's, in their order. An unknown name is

@@ -61,18 +61,29 @@ const (
 // says otherwise of what it loads.
 func (s *Server) protect(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	for i := range protections {
+		h[protections[i].name] = protections[i].value[:1:1]
+	}
 	if len(s.cfg.CORSOrigins) > 0 {
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin") // CORS says whose
 	}
 	if s.encrypted(r) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	h.Set("Content-Security-Policy", closedPolicy)
-	h.Set("Cache-Control", "no-store")
+}
+
+// protections are the headers of every answer. Their values are shared, and
+// whoever says otherwise sets a value of his own.
+var protections = [...]struct {
+	name  string // in its canonical form
+	value [1]string
+}{
+	{"X-Content-Type-Options", [1]string{"nosniff"}},
+	{"X-Frame-Options", [1]string{"DENY"}},
+	{"Referrer-Policy", [1]string{"no-referrer"}},
+	{"Cross-Origin-Resource-Policy", [1]string{"same-origin"}},
+	{"Content-Security-Policy", [1]string{closedPolicy}},
+	{"Cache-Control", [1]string{"no-store"}},
 }
 
 // crossOrigin lets pages of the given origins call (cors.origins). Nobody is

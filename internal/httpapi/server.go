@@ -130,13 +130,27 @@ func New(cfg Config) *Server {
 	s.router.MethodNotAllowedHandler = s.router.NotFoundHandler
 	s.handler = crossOrigin(cfg.CORSOrigins, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.protect(w, r)
-		s.router.ServeHTTP(w, r)
+		s.route(w, r)
 	}))
 	return s
 }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// route is the router's ServeHTTP without a copy of the request for what nobody
+// reads. The router finds a handler for everything.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	var found mux.RouteMatch
+	if !s.router.Match(r, &found) || found.Handler == nil {
+		s.router.ServeHTTP(w, r)
+		return
+	}
+	if len(found.Vars) > 0 {
+		r = mux.SetURLVars(r, found.Vars)
+	}
+	found.Handler.ServeHTTP(w, r)
+}
 
 // Handle adds a route that is no operation of the document.
 func (s *Server) Handle(path string, h http.Handler) {
