@@ -14,6 +14,7 @@ import (
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/store"
 	"github.com/evcs/evcs/internal/store/storetest"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // within runs fn in a transaction that must succeed.
@@ -309,5 +310,42 @@ func TestSandboxBooks(t *testing.T) {
 			old := pay
 			return store.Sandbox(tx).UpdateTrade(ctx, evcs.Only(1), &old)
 		})
+	})
+}
+
+// One order is found by its tenant and by those above it; what a row lacks does
+// not come from the row that was read before it.
+func TestOneOrderInItsScope(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		plant(t, db)
+		above := mustSprout(t, db, 1, "A", tenant.Limits{})
+		owner, other := mustSprout(t, db, above, "A1", tenant.Limits{}), mustSprout(t, db, 1, "B", tenant.Limits{})
+		full := &order.Order{
+			Tenant: owner, No: "F", Session: "S-F", Station: 1, Charger: 10001, Connector: 1, Status: order.ToPay, StartState: order.Started,
+			Source: order.FromClient, StartedAt: day.Add(-time.Hour), EndedAt: day, CreatedAt: day, UpdatedAt: day,
+			UserName: "Li", IDTag: "04A1", StopReason: "LOCAL", Anomalies: order.Anomalies{"METER_RESET"}, Zone: "Asia/Urumqi",
+		}
+		within(t, db, func(ctx context.Context, tx *store.Tx) error { return tx.Orders().InsertOrder(ctx, full) })
+		plain := billed(t, db, owner, "P")
+		read := db.Reader().Orders()
+		for _, want := range []*order.Order{full, plain, full, plain} {
+			for _, scope := range []evcs.Scope{evcs.Only(owner), evcs.Subtree(owner), evcs.Subtree(above), evcs.Subtree(evcs.PlatformTenant)} {
+				got, err := read.ListedOrder(t.Context(), scope, want.ID)
+				if err != nil || got.TenantName != "A1" {
+					t.Fatalf("%+v: %+v, %v", scope, got, err)
+				}
+				o := got.Order
+				if o.No != want.No || o.UserName != want.UserName || o.IDTag != want.IDTag || o.StopReason != want.StopReason || o.Zone != want.Zone ||
+					len(o.Anomalies) != len(want.Anomalies) || o.Amount != want.Amount || !o.EndedAt.Equal(want.EndedAt) || !o.PaidAt.IsZero() {
+					t.Errorf("%+v: got %+v, want %+v", scope, o, want)
+				}
+			}
+			for _, scope := range []evcs.Scope{evcs.Only(above), evcs.Only(other), evcs.Subtree(other), {}} {
+				if _, err := read.ListedOrder(t.Context(), scope, want.ID); !errors.Is(err, order.ErrNotFound) {
+					t.Errorf("%+v finds it: %v", scope, err)
+				}
+			}
+		}
 	})
 }
