@@ -25,12 +25,17 @@ var (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := cli.Main(ctx, cli.Program{
-		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now,
-		Version: describe(), Simulate: simulate.Command, Gateway: paygate.Command,
-	})
+	code := cli.Main(ctx, program())
 	stop()
 	os.Exit(code)
+}
+
+// program is this process, with everything that this build has.
+func program() cli.Program {
+	return cli.Program{
+		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now,
+		Version: describe(), Simulate: simulate.Command, Gateway: paygate.Command,
+	}
 }
 
 // describe says which build this is; a build without ldflags knows its commit

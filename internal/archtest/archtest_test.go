@@ -29,7 +29,7 @@ const nouns = "tenant auth station tariff order ledger payment recon command rep
 // order lists every package from the ground up, without "internal/". Adding a
 // package means deciding where it stands.
 var order = []step{
-	{strangers: true, names: "evcs api migrations judge"},
+	{strangers: true, names: "evcs api migrations judge help"},
 	{strangers: true, names: "span bill"},
 	{names: nouns},
 	{names: "event device ocppj outbound"},
@@ -55,7 +55,7 @@ var only = map[string]string{
 	"notify": "evcs alarm event webhook outbound",
 	"span":   "evcs", "bill": "evcs", "otlp": "",
 	"host": "evcs health", "logstore": "evcs health",
-	"paygate": "evcs", "client": "api", "tui": "api client", "cli": "api client tui",
+	"paygate": "evcs", "client": "api", "tui": "api client", "cli": "api client tui help",
 	"chargersim/journal": "", "chargersim/wire": "chargersim/journal", "chargersim/ocpp16": "evcs chargersim/journal chargersim/wire",
 	"chargersim/cloud": "evcs chargersim/journal chargersim/wire",
 	"chargersim":       "evcs chargersim/journal chargersim/wire chargersim/ocpp16 chargersim/cloud", "chargersim/simulate": "evcs chargersim chargersim/journal",
@@ -68,6 +68,7 @@ var knownTo = map[string]string{
 	"migrations": "store store/storetest",
 	"evcstest":   "bench/torture contracttest",
 	"judge":      "evcstest contracttest",
+	"help":       "cli daemon",
 }
 
 // never is what the order would allow and the design does not.

@@ -352,7 +352,7 @@ func TestSimulateHandsOver(t *testing.T) {
 	code := Main(t.Context(), Program{
 		Args: []string{"simulate", "--chargers", "3", "-o", "x"}, In: strings.NewReader(""), Out: io.Discard, Err: io.Discard,
 		Getenv: func(string) string { return "" }, Now: func() time.Time { return present },
-		Simulate: func(_ context.Context, args []string, _, _ io.Writer) int {
+		Simulate: func(_ context.Context, args []string, _, _ io.Writer, _ func(*cobra.Command)) int {
 			given = args
 			return 3
 		},
@@ -368,7 +368,7 @@ func TestGatewayHandsOver(t *testing.T) {
 	code := Main(t.Context(), Program{
 		Args: []string{"gateway", "pay", "EV1", "--outcome", "LATE"}, In: strings.NewReader(""), Out: io.Discard, Err: io.Discard,
 		Getenv: func(string) string { return "" }, Now: func() time.Time { return present },
-		Gateway: func(_ context.Context, args []string, _, _ io.Writer, now func() time.Time) int {
+		Gateway: func(_ context.Context, args []string, _, _ io.Writer, now func() time.Time, _ func(*cobra.Command)) int {
 			given = args
 			if !now().Equal(present) {
 				t.Error("another clock")
@@ -391,6 +391,9 @@ func TestDocsDescribeEveryCommand(t *testing.T) {
 		if c.Name() != "completion" && c.Name() != "help" {
 			pages[c.Name()+".md"] = describe(c)
 		}
+	}
+	for _, c := range guestCommands(t) {
+		pages[c.Name()+".md"] = describe(c)
 	}
 	pages["evcsctl.md"] = describe(root)
 	dir := filepath.Join("..", "..", "docs", "cli")

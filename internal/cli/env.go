@@ -13,16 +13,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/evcs/evcs/internal/client"
+	"github.com/evcs/evcs/internal/help"
 )
 
 // Simulator runs simulated chargers for `evcsctl simulate` and returns an exit
-// code.
-type Simulator func(ctx context.Context, args []string, out, errOut io.Writer) int
+// code. Its command is shown to help before it runs, so that its help is in the
+// reader's language.
+type Simulator func(ctx context.Context, args []string, out, errOut io.Writer, help func(*cobra.Command)) int
 
 // Gateway is `evcsctl gateway`: a payment gateway on this machine. It returns an
-// exit code.
-type Gateway func(ctx context.Context, args []string, out, errOut io.Writer, now func() time.Time) int
+// exit code; help is as for a Simulator.
+type Gateway func(ctx context.Context, args []string, out, errOut io.Writer, now func() time.Time, help func(*cobra.Command)) int
 
 // Program is what the outside world gives a run of evcsctl.
 type Program struct {
@@ -161,15 +165,7 @@ func (e *env) deadline(ctx context.Context, wait time.Duration) (context.Context
 
 // lang is zh or en: flag, EVCS_LANG, then the locale.
 func (e *env) lang() string {
-	for _, given := range []string{e.globals.lang, e.Getenv("EVCS_LANG"), e.Getenv("LC_ALL"), e.Getenv("LC_MESSAGES"), e.Getenv("LANG")} {
-		if given != "" {
-			if strings.HasPrefix(strings.ToLower(given), "zh") {
-				return "zh"
-			}
-			return "en"
-		}
-	}
-	return "en"
+	return help.Lang(e.globals.lang, help.EnvLang(e.Getenv))
 }
 
 // say chooses between the two languages.

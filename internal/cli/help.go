@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/evcs/evcs/internal/help"
 )
 
 // chinese is the help texts, one a line: English, tab, Chinese. It is read only
@@ -14,61 +16,32 @@ import (
 //go:embed zh.tsv
 var chinese string
 
-const needed = " (required)"
+// guests is the same for evcsctl simulate and evcsctl gateway.
+//
+//go:embed zh_guests.tsv
+var guests string
 
-// translate gives a command and what its help names the texts of the language.
-func translate(c *cobra.Command, texts map[string]string) {
-	say := func(text string) string {
-		bare, required := strings.CutSuffix(text, needed)
-		word, known := texts[bare]
-		switch {
-		case !known:
-			return text
-		case required:
-			return word + " (必需)"
-		default:
-			return word
-		}
-	}
-	c.Short = say(c.Short)
-	for _, child := range c.Commands() {
-		child.Short = say(child.Short)
-	}
-	for _, group := range c.Groups() {
-		group.Title = say(group.Title)
-	}
-	for _, flags := range []*pflag.FlagSet{c.LocalFlags(), c.InheritedFlags()} {
-		flags.VisitAll(func(f *pflag.Flag) { f.Usage = say(f.Usage) })
-	}
-}
+const needed = help.Needed
 
-func chineseTexts() map[string]string {
-	texts := map[string]string{}
-	for line := range strings.Lines(chinese) {
-		if en, zh, ok := strings.Cut(strings.TrimRight(line, "\n"), "\t"); ok {
-			texts[en] = zh
-		}
-	}
-	return texts
-}
+func chineseTexts() help.Texts { return help.Read(chinese) }
 
 // helpInLanguage shows help in the language of the run, with an example.
 func helpInLanguage(e *env, root *cobra.Command) {
-	plain := root.HelpFunc()
-	root.SetHelpFunc(func(c *cobra.Command, args []string) {
+	help.Speak(root, e.lang, chineseTexts, func(c *cobra.Command) {
 		if c.Example == "" && c.Runnable() && !c.HasSubCommands() {
 			c.Example = exampleOf(c)
 		}
-		if e.lang() == "zh" {
-			translate(c, chineseTexts())
-			c.SetUsageTemplate(strings.NewReplacer(
-				"Usage:", "用法:", "Aliases:", "别名:", "Examples:", "示例:", "Available Commands:", "命令:", "Additional Commands:", "其他命令:",
-				"Additional help topics:", "其他帮助主题:", "Global Flags:", "全局参数:", "Flags:", "参数:",
-				"Use \"{{.CommandPath}} [command] --help\" for more information about a command.", "用 \"{{.CommandPath}} [command] --help\" 查看命令的详情。",
-			).Replace(c.UsageTemplate()))
-		}
-		plain(c, args)
 	})
+}
+
+// helpOfGuests gives the simulator and the gateway, whose commands are their
+// own, the help of ours: its language, and --lang.
+func helpOfGuests(e *env) func(*cobra.Command) {
+	return func(guest *cobra.Command) {
+		root := guest.Root()
+		root.PersistentFlags().StringVar(&e.globals.lang, "lang", "", "en or zh (default from the locale)")
+		help.Speak(root, e.lang, func() help.Texts { return help.Read(guests) }, nil)
+	}
 }
 
 // samples are arguments that examples use.
@@ -125,6 +98,9 @@ var spelled = map[string]string{
 // exampleOf is a line that works, made of the command's form, sample arguments
 // and the flags it cannot do without.
 func exampleOf(c *cobra.Command) string {
+	if c.Example != "" {
+		return c.Example
+	}
 	if text, known := spelled[c.CommandPath()]; known {
 		return "  " + strings.ReplaceAll(text, "\n", "\n  ")
 	}

@@ -1,12 +1,17 @@
 package cli
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
+
+	"github.com/evcs/evcs/internal/chargersim/simulate"
+	"github.com/evcs/evcs/internal/help"
+	"github.com/evcs/evcs/internal/paygate"
 )
 
 func everyCommand(c *cobra.Command) []*cobra.Command {
@@ -21,27 +26,51 @@ func bare() *cobra.Command {
 	return newRoot(newEnv(Program{Getenv: func(string) string { return "" }}))
 }
 
+// guestCommands are the commands of the simulator and the gateway, which are
+// packages of their own.
+func guestCommands(t *testing.T) []*cobra.Command {
+	t.Helper()
+	var list []*cobra.Command
+	meet := func(c *cobra.Command) { list = append(list, c) }
+	ask := []string{"--help"}
+	if code := simulate.Command(t.Context(), ask, io.Discard, io.Discard, meet); code != exitOK {
+		t.Errorf("simulate --help: %d", code)
+	}
+	if code := paygate.Command(t.Context(), ask, io.Discard, io.Discard, time.Now, meet); code != exitOK {
+		t.Errorf("gateway --help: %d", code)
+	}
+	for _, c := range list {
+		if f := c.Flags().Lookup("help"); f != nil {
+			f.Hidden = true // it came with the question; no page of ours shows it
+		}
+	}
+	return list
+}
+
 func TestEveryHelpTextHasItsChinese(t *testing.T) {
 	t.Parallel()
-	texts := chineseTexts()
-	used := map[string]bool{"Help about any command": true}
-	want := func(where, text string) {
-		text = strings.TrimSuffix(text, needed)
-		used[text] = true
-		if texts[text] == "" {
-			t.Errorf("%s: %q has no Chinese", where, text)
+	for file, x := range map[string]struct {
+		table string
+		roots []*cobra.Command
+	}{"zh.tsv": {chinese, []*cobra.Command{bare()}}, "zh_guests.tsv": {guests, append(guestCommands(t), &cobra.Command{Use: "--lang", Short: "en or zh (default from the locale)"})}} {
+		texts := help.Read(x.table)
+		used := map[string]bool{"": true, "Help about any command": true}
+		for _, root := range x.roots {
+			help.Said(root, func(where, text string) {
+				key, _, known := texts.Find(text)
+				used[key] = true
+				if !known && !(strings.HasPrefix(where, "evcsctl completion") && strings.Contains(text, "\n")) { // how a shell takes it over is cobra's
+					t.Errorf("%s: %q has no Chinese", where, text)
+				}
+			})
 		}
-	}
-	for _, c := range everyCommand(bare()) {
-		want(c.CommandPath(), c.Short)
-		for _, group := range c.Groups() {
-			want(c.CommandPath(), group.Title)
-		}
-		c.LocalFlags().VisitAll(func(f *pflag.Flag) { want(c.CommandPath()+" --"+f.Name, f.Usage) })
-	}
-	for text := range texts {
-		if !used[text] {
-			t.Errorf("zh.tsv: nothing says %q", text)
+		for text, zh := range texts {
+			if !used[text] {
+				t.Errorf("%s: nothing says %q", file, text)
+			}
+			if zh == "" {
+				t.Errorf("%s: %q has no Chinese", file, text)
+			}
 		}
 	}
 }
@@ -54,7 +83,9 @@ func TestHelpSpeaksTheLanguage(t *testing.T) {
 		"order refund --help":         {"用法:", "示例:", "evcsctl order refund 318", "元; 默认全部剩余", "原因 (必需)", "全局参数:"},
 		"order list --help --lang en": {"Usage:", "Examples:", "most rows to read"},
 		"completion bash --help":      {"用法:"},
-		"help exit-codes":             {"130  interrupted"},
+		"order list --help":           {"list 的帮助"},
+		"help exit-codes":             {"130  被中断"},
+		"help exit-codes --lang en":   {"130  interrupted"},
 	} {
 		got := run(t, vars, "", strings.Fields(args)...)
 		for _, text := range want {

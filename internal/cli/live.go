@@ -164,32 +164,41 @@ func dashboardRun(ctx context.Context, e *env) error {
 var errNoSimulator = errors.New("this build has no simulator")
 
 func newSimulate(e *env) *cobra.Command {
-	c := verb("simulate [flags]", "Run simulated chargers against a server; see evcsctl simulate --help", cobra.ArbitraryArgs, func(ctx context.Context, args []string) error {
+	return guest("simulate", "Run simulated chargers against a server; see evcsctl simulate --help", func(ctx context.Context, args []string) error {
 		if e.Simulate == nil {
 			return errNoSimulator
 		}
-		if code := e.Simulate(ctx, args, e.Out, e.Err); code != exitOK {
-			return &exitError{code, nil}
-		}
-		return nil
+		return exited(e.Simulate(ctx, args, e.Out, e.Err, helpOfGuests(e)))
 	})
-	c.DisableFlagParsing = true // the simulator has flags of its own
-	return c
 }
 
 // errNoGateway says that this build has no gateway.
 var errNoGateway = errors.New("this build has no payment gateway")
 
 func newGateway(e *env) *cobra.Command {
-	c := verb("gateway [flags]", "Run a payment gateway on this machine, without money; see evcsctl gateway --help", cobra.ArbitraryArgs, func(ctx context.Context, args []string) error {
+	return guest("gateway", "Run a payment gateway on this machine, without money; see evcsctl gateway --help", func(ctx context.Context, args []string) error {
 		if e.Gateway == nil {
 			return errNoGateway
 		}
-		if code := e.Gateway(ctx, args, e.Out, e.Err, e.Now); code != exitOK {
-			return &exitError{code, nil}
-		}
-		return nil
+		return exited(e.Gateway(ctx, args, e.Out, e.Err, e.Now, helpOfGuests(e)))
 	})
-	c.DisableFlagParsing = true // the gateway has flags of its own
+}
+
+// guest is a command of another package, with flags of its own.
+func guest(name, short string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	c := verb(name+" [flags]", short, cobra.ArbitraryArgs, run)
+	c.DisableFlagParsing = true
+	c.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		if err := run(c.Context(), []string{"--help"}); err != nil {
+			c.PrintErrln(err)
+		}
+	})
 	return c
+}
+
+func exited(code int) error {
+	if code != exitOK {
+		return &exitError{code, nil}
+	}
+	return nil
 }

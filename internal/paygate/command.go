@@ -29,8 +29,9 @@ const (
 
 // Command is `evcsctl gateway`: it parses args and serves, or presses the button
 // of a gateway that serves. It returns the exit code: 0 done, 1 refused, 2 used
-// wrongly, 7 not reachable.
-func Command(ctx context.Context, args []string, out, errOut io.Writer, now func() time.Time) int {
+// wrongly, 7 not reachable. help, when it is not nil, sees the command before it
+// runs: its help is whose who calls.
+func Command(ctx context.Context, args []string, out, errOut io.Writer, now func() time.Time, help func(*cobra.Command)) int {
 	ran, code := false, exitOK
 	cmd := &cobra.Command{
 		Use: "gateway", Short: "A payment gateway on this machine, without money", SilenceUsage: true, SilenceErrors: true,
@@ -44,6 +45,9 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer, now func
 	root := &cobra.Command{Use: "evcsctl", SilenceUsage: true, SilenceErrors: true}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(cmd)
+	if help != nil {
+		help(cmd)
+	}
 	root.SetArgs(append([]string{"gateway"}, args...))
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -189,7 +193,8 @@ func newFault() *cobra.Command {
 	var f Fault
 	cmd := &cobra.Command{
 		Use: "fault CALL KIND", Short: "Make the next calls go wrong", Args: cobra.ExactArgs(2),
-		Long: "CALL is a part of the Alipay method or of the WeChat Pay path, such as refund. KIND is one of " + strings.Join(FaultKinds(), ", ") + ".",
+		Long:    "CALL is a part of the Alipay method or of the WeChat Pay path, such as refund. KIND is one of: " + strings.Join(FaultKinds(), ", "),
+		Example: "  evcsctl gateway fault refund busy --times 2",
 	}
 	to := flagURL(cmd)
 	times := cmd.Flags().Int("times", 1, "how many calls; at most 1000")
@@ -201,7 +206,7 @@ func newFault() *cobra.Command {
 }
 
 func newTrades() *cobra.Command {
-	cmd := &cobra.Command{Use: "trades", Short: "List what the gateway knows", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "trades", Short: "List what the gateway knows", Args: cobra.NoArgs, Example: "  evcsctl gateway trades -o json"}
 	to := flagURL(cmd)
 	output := cmd.Flags().StringP("output", "o", "text", "text or json")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

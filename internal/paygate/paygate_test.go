@@ -282,7 +282,7 @@ func TestCommand(t *testing.T) {
 	t.Parallel()
 	run := func(ctx context.Context, args ...string) (int, string, string) {
 		var out, errOut bytes.Buffer
-		code := Command(ctx, args, &out, &errOut, time.Now)
+		code := Command(ctx, args, &out, &errOut, time.Now, nil)
 		return code, out.String(), errOut.String()
 	}
 	for name, x := range map[string]struct {
@@ -308,7 +308,7 @@ func TestCommand(t *testing.T) {
 	reader, writer := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- Command(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--dir", t.TempDir(), "--quiet"}, writer, io.Discard, time.Now)
+		ended <- Command(ctx, []string{"serve", "--listen", "127.0.0.1:0", "--dir", t.TempDir(), "--quiet"}, writer, io.Discard, time.Now, nil)
 		writer.Close()
 	}()
 	line := make([]byte, 512)

@@ -51,8 +51,9 @@ type options struct {
 
 // Command is `evcsctl simulate`: it parses args, runs a fleet and writes a
 // summary to out. It returns the exit code: 0 done, 1 the platform broke a
-// promise or did not take everything, 2 used wrongly, 7 not reachable.
-func Command(ctx context.Context, args []string, out, errOut io.Writer) int {
+// promise or did not take everything, 2 used wrongly, 7 not reachable. help, when
+// it is not nil, sees the command before it runs: its help is whose who calls.
+func Command(ctx context.Context, args []string, out, errOut io.Writer, help func(*cobra.Command)) int {
 	var o options
 	ran, code := false, exitOK
 	cmd := &cobra.Command{
@@ -76,10 +77,16 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer) int {
 		},
 	}
 	o.flags(cmd)
-	cmd.SetArgs(args)
-	cmd.SetOut(out)
-	cmd.SetErr(errOut)
-	if err := cmd.ExecuteContext(ctx); err != nil {
+	root := &cobra.Command{Use: "evcsctl", SilenceUsage: true, SilenceErrors: true}
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(cmd)
+	if help != nil {
+		help(cmd)
+	}
+	root.SetArgs(append([]string{"simulate"}, args...))
+	root.SetOut(out)
+	root.SetErr(errOut)
+	if err := root.ExecuteContext(ctx); err != nil {
 		if !ran {
 			code = exitUsage
 		}

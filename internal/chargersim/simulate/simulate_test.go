@@ -29,7 +29,7 @@ func TestCommandRunsAgainstARealSocket(t *testing.T) {
 	code := Command(t.Context(), []string{
 		"--url", "ws" + strings.TrimPrefix(srv.URL, "http") + "/ocpp", "--chargers", list, "--charger", "CP-3:secret",
 		"--profile", "busy", "--sessions", "2", "--speed", "3600", "--duration", "30s", "--journal", journal, "-o", "json",
-	}, &out, &errOut)
+	}, &out, &errOut, nil)
 	if code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, errOut.String(), out.String())
 	}
@@ -57,7 +57,7 @@ func TestCommandSaysHowCardsBecomeKnown(t *testing.T) {
 		code := Command(t.Context(), []string{
 			"--url", "ws" + strings.TrimPrefix(srv.URL, "http") + "/ocpp", "--charger", "CP-1:secret", "--tag", "DEMO",
 			"--profile", "busy", "--sessions", "1", "--speed", "240", "--duration", "10s", // slow enough for a car to wait for its answer
-		}, &out, &errOut)
+		}, &out, &errOut, nil)
 		if code != 0 {
 			t.Fatalf("exit code %d: %s%s", code, errOut.String(), out.String())
 		}
@@ -92,7 +92,7 @@ func TestCommandRefuses(t *testing.T) {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Parallel()
 			var out, errOut bytes.Buffer
-			if code := Command(t.Context(), test.args, &out, &errOut); code != test.code {
+			if code := Command(t.Context(), test.args, &out, &errOut, nil); code != test.code {
 				t.Errorf("exit code %d, want %d", code, test.code)
 			}
 			if !strings.Contains(errOut.String(), test.want) {
