@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/evcs/evcs/internal/auth"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/help"
 	"github.com/evcs/evcs/internal/host"
 )
 
@@ -71,6 +73,7 @@ func (p program) command() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errors.Join(errUsage, err) })
 	config.AddFlags(root.PersistentFlags())
+	help.Speak(root, p.lang, func() help.Texts { return help.Read(chinese) }, nil)
 	root.AddCommand(
 		p.with("serve", "Serve until interrupted", p.serve),
 		p.with("init", "Make the database, the platform tenant and its administrator", p.initialise),
@@ -84,6 +87,23 @@ func (p program) command() *cobra.Command {
 		}},
 	)
 	return root
+}
+
+// chinese is the texts of the help, one a line: English, tab, Chinese.
+//
+//go:embed zh.tsv
+var chinese string
+
+// lang is the language of the help: what the environment asks for.
+func (p program) lang() string {
+	return help.EnvLang(func(name string) string {
+		for _, pair := range slices.Backward(p.env) {
+			if value, ok := strings.CutPrefix(pair, name+"="); ok {
+				return value
+			}
+		}
+		return ""
+	})
 }
 
 // with is a command that needs the settings.
