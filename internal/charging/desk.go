@@ -134,7 +134,7 @@ func (e *Engine) Close(ctx context.Context, a *evcs.Actor, old *order.Session, q
 
 // ToPay releases an ended order for payment, held or not.
 func (e *Engine) ToPay(ctx context.Context, a *evcs.Actor, o *order.Order) (*order.Order, error) {
-	return e.change(ctx, a, o, "ORDER_TO_PAY", "", func(_ Tx, _ *site, o *order.Order, now time.Time) (order.Change, error) {
+	return e.change(ctx, a, o, tenant.OrderToPay, "", func(_ Tx, _ *site, o *order.Order, now time.Time) (order.Change, error) {
 		return o.ToPay(true, now)
 	})
 }

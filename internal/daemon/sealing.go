@@ -5,6 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
@@ -17,6 +20,7 @@ import (
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/store"
+	"github.com/evcs/evcs/internal/tenant"
 )
 
 // wireSealing makes what seals stored secrets. It ends the start when something
@@ -86,7 +90,7 @@ func (p program) keys() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keys", Short: "Change the key that seals stored secrets", Args: cobra.NoArgs,
 		Long: "Secrets of chargers, merchant accounts, webhooks, notification channels and second factors are sealed with the first key of auth.sealingKey, or of sealing.key in the data directory; the further ones only open.\n\n" +
-			"To change the key: give every node the new key behind the old one and start it again, then put the new key first on every node in the same way, then \"evcsd keys reseal\", then take the old key out. A single node that keeps its key in the data directory does with \"evcsd keys new\", a restart, \"evcsd keys reseal\", \"evcsd keys drop\" and a restart.",
+			"To change the key: give every node the new key behind the old one and start it again, then put the new key first on every node in the same way, then \"evcsd keys reseal\", then take the old key out. A single node that keeps its key in the data directory does with \"evcsd keys new\", a restart, \"evcsd keys reseal\", \"evcsd keys drop\" and a restart. What is done is put on the audit record.",
 	}
 	cmd.AddCommand(
 		p.with("list", "Count what is sealed with each key", p.listKeys),
@@ -104,13 +108,13 @@ func (p program) keys() *cobra.Command {
 }
 
 // withKeys opens the store for a command on sealing keys.
-func (p program) withKeys(ctx context.Context, c config.Config, f func(r *auth.Rotation) error) error {
+func (p program) withKeys(ctx context.Context, c config.Config, f func(db *store.DB, opt Options, r *auth.Rotation) error) error {
 	return p.withStore(ctx, c, func(db *store.DB, opt Options) error {
 		r, err := newRotation(ctx, db, opt)
 		if err != nil {
 			return err
 		}
-		return f(r)
+		return f(db, opt, r)
 	})
 }
 
@@ -133,7 +137,7 @@ func (p program) withStore(ctx context.Context, c config.Config, f func(db *stor
 }
 
 func (p program) listKeys(ctx context.Context, c config.Config) error {
-	return p.withKeys(ctx, c, func(r *auth.Rotation) error {
+	return p.withKeys(ctx, c, func(_ *store.DB, _ Options, r *auth.Rotation) error {
 		uses, err := r.Uses(ctx)
 		if err != nil {
 			return err
@@ -180,7 +184,44 @@ func ownKeys(c config.Config) ([][keyBytes]byte, error) {
 	return sealingKeys("", c.DataDir)
 }
 
-func (p program) newKey(_ context.Context, c config.Config) error {
+// local is who calls evcsd at the host: nobody of the installation's users.
+var local = &evcs.Actor{Tenant: evcs.PlatformTenant, Name: "local operator"}
+
+// keyDone is what a command on sealing keys did.
+type keyDone struct {
+	action tenant.Action
+	key    string         // the name of the key that it is about
+	facts  map[string]any // further ones; names of keys, never keys
+	err    error          // why it failed
+}
+
+// recorded puts what was done, or tried in vain, on the audit record, and
+// returns the fault of either. Nobody is told that it is done before.
+func (p program) recorded(ctx context.Context, db *store.DB, opt Options, done keyDone) error {
+	facts := map[string]any{"program": "evcsd " + p.build.Version}
+	if who, err := user.Current(); err == nil {
+		facts["osUser"] = who.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		facts["host"] = host
+	}
+	maps.Copy(facts, done.facts)
+	row := tenant.AuditRow{
+		At: opt.Clock.Now(), Action: done.action, Target: evcs.PlatformTenant, TargetType: tenant.KindSealingKey, TargetID: done.key,
+		Success: done.err == nil, Details: facts,
+	}
+	if done.err != nil {
+		row.ErrorCode, row.ErrorMessage = evcs.CodeInternalError, done.err.Error()
+	}
+	ctx = context.WithoutCancel(ctx) // what is done is recorded also when it was interrupted
+	err := db.Transact(ctx, func(tx *store.Tx) error { return tenant.Audit(ctx, tx.Tenants(), local, row) })
+	if err != nil {
+		err = fmt.Errorf("%s is not on the audit record: %w", done.action, err)
+	}
+	return errors.Join(done.err, err)
+}
+
+func (p program) newKey(ctx context.Context, c config.Config) error {
 	keys, err := ownKeys(c)
 	if err != nil {
 		return err
@@ -192,12 +233,15 @@ func (p program) newKey(_ context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKeys(c.DataDir, keys); err != nil {
+	return p.withStore(ctx, c, func(db *store.DB, opt Options) error {
+		done := keyDone{tenant.SealingKeyNew, sealer.Keys()[0], map[string]any{"keys": sealer.Keys()}, writeKeys(c.DataDir, keys)}
+		if err := p.recorded(ctx, db, opt, done); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(p.out, "the new sealing key is %s, the first of %s: back the file up, start evcsd again, then run \"evcsd keys reseal\"\n",
+			done.key, filepath.Join(c.DataDir, sealingFile))
 		return err
-	}
-	_, err = fmt.Fprintf(p.out, "the new sealing key is %s, the first of %s: back the file up, start evcsd again, then run \"evcsd keys reseal\"\n",
-		sealer.Keys()[0], filepath.Join(c.DataDir, sealingFile))
-	return err
+	})
 }
 
 func (p program) dropKeys(ctx context.Context, c config.Config) error {
@@ -205,30 +249,35 @@ func (p program) dropKeys(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return p.withKeys(ctx, c, func(r *auth.Rotation) error {
-		if err := r.Spare(ctx); err != nil {
+	return p.withKeys(ctx, c, func(db *store.DB, opt Options, r *auth.Rotation) error {
+		names := r.Sealer.Keys()
+		err := r.Spare(ctx)
+		if err == nil {
+			err = writeKeys(c.DataDir, keys[:1])
+		}
+		if err := p.recorded(ctx, db, opt, keyDone{tenant.SealingKeyDrop, names[0], map[string]any{"dropped": names[1:]}, err}); err != nil {
 			return err
 		}
-		if err := writeKeys(c.DataDir, keys[:1]); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(p.out, "%s is the only sealing key now\n", r.Sealer.Keys()[0])
+		_, err = fmt.Fprintf(p.out, "%s is the only sealing key now\n", names[0])
 		return err
 	})
 }
 
 func (p program) reseal(ctx context.Context, c config.Config) error {
-	return p.withKeys(ctx, c, func(r *auth.Rotation) error {
+	return p.withKeys(ctx, c, func(db *store.DB, opt Options, r *auth.Rotation) error {
 		done, err := r.Reseal(ctx, func(rows int) { fmt.Fprintln(p.err, "sealed anew:", rows) })
-		fmt.Fprintf(p.out, "sealed anew: %d rows, with %s\n", done.Rows, r.Sealer.Keys()[0])
+		if err == nil && done.Failed > 0 {
+			err = fmt.Errorf("%d rows could not be opened and stay as they are", done.Failed)
+		}
+		key := r.Sealer.Keys()[0]
+		facts := map[string]any{"rows": done.Rows, "failed": done.Failed, "gone": slices.Concat([]string{}, done.Gone)}
+		err = p.recorded(ctx, db, opt, keyDone{tenant.SealingKeyReseal, key, facts, err})
+		fmt.Fprintf(p.out, "sealed anew: %d rows, with %s\n", done.Rows, key)
 		for _, name := range done.Gone {
 			fmt.Fprintf(p.out, "nothing is sealed with %s any more: take it out and start every node again\n", name)
 		}
 		for _, fault := range done.Faults {
 			fmt.Fprintln(p.err, fault)
-		}
-		if err == nil && done.Failed > 0 {
-			return fmt.Errorf("%d rows could not be opened and stay as they are", done.Failed)
 		}
 		return err
 	})
@@ -240,7 +289,8 @@ func (p program) abandonKey(ctx context.Context, c config.Config, name string) e
 		if err != nil {
 			return err
 		}
-		if err := r.Abandon(ctx, name); err != nil {
+		facts := map[string]any{"keys": r.Sealer.Keys()}
+		if err := p.recorded(ctx, db, opt, keyDone{tenant.SealingKeyAbandon, name, facts, r.Abandon(ctx, name)}); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(p.out, "%s is given up: what it sealed must be set anew\n", name)

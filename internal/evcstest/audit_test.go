@@ -90,6 +90,7 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 
 	// devices
 	e.post(t, fmt.Sprintf("/api/session/%v/adopt", e.ids["orphanId"]), fields{"reason": "r"}, "orderId")
+	do(e.boss, "POST", on(2, "to-pay"), fields{})
 	do(e.boss, "POST", "/api/order/%v/reprice", fields{"billingPlanId": e.ids["planId"], "reason": "r"}, "orderId") // it is held
 	var key struct{ Secret string }
 	e.boss.OK(t, "POST", fmt.Sprintf("/api/charger/%v/credential", e.ids["chargerId"]), fields{}).Into(t, &key)
@@ -136,6 +137,16 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 	do(platform, "PUT", "/api/tenant/%v/status", fields{"status": 0}, "childId")
 	do(platform, "DELETE", "/api/tenant/%v", nil, "childId")
 
+	// the installation, from the shell of its host
+	h := house{t, "", d.Config.DataDir}
+	h.says(0, "sealed anew: 0 rows", "keys", "reseal")
+	h.says(0, "is the only sealing key", "keys", "drop")
+	h.says(0, "is given up", "keys", "abandon", "0123456789abcdef")
+	h.says(0, "the new sealing key is", "keys", "new")
+	h.says(7, "does not have the key", "keys", "reseal")
+	_, text := h.keys()
+	secrets = append(secrets, strings.Fields(string(text))...)
+
 	missing := slices.Sorted(func(yield func(string) bool) {
 		for action := range tenant.Actions() {
 			if !yield(string(action)) {
@@ -151,6 +162,9 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 		for _, row := range rows {
 			if row.Result == "SUCCESS" || row.Action == "LOGIN_FAILED" || row.Action == "REFRESH_REUSE" {
 				seen[row.Action] = true
+			}
+			if _, known := tenant.Actions()[tenant.Action(row.Action)]; !known {
+				t.Errorf("%s has no label", row.Action)
 			}
 			details := string(row.Details)
 			if strings.Contains(details, `"before"`) && strings.Contains(details, `"after"`) {

@@ -13,8 +13,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/evcs/evcs/internal/api"
 	"github.com/evcs/evcs/internal/auth"
@@ -259,4 +262,37 @@ func rotate(t *testing.T, h house) {
 	var again struct{ Secret string }
 	k.boss.OK(t, http.MethodPost, evcstest.Path("/api/charger/%v/credential", k.ids["chargerId"]), map[string]any{}).Into(t, &again)
 	connect(t, s.d, "CP-SEAL", again.Secret).conn.Close()
+	onRecord(t, s.d.Admin(), []string{
+		"SEALING_KEY_DROP " + old.Keys()[0] + " done", "SEALING_KEY_NEW " + fresh + " done", "SEALING_KEY_RESEAL " + fresh + " refused",
+		"SEALING_KEY_DROP " + fresh + " refused", "SEALING_KEY_RESEAL " + fresh + " done", "SEALING_KEY_RESEAL " + fresh + " done",
+		"SEALING_KEY_DROP " + fresh + " done", "SEALING_KEY_ABANDON " + fresh + " refused", "SEALING_KEY_ABANDON " + fresh + " done",
+		"SEALING_KEY_RESEAL " + old.Keys()[0] + " refused",
+	}, strings.Fields(string(bothText)))
+}
+
+// onRecord compares what the record says of sealing keys, in order, and looks
+// for the keys themselves.
+func onRecord(t *testing.T, platform evcstest.Caller, want, keys []string) {
+	t.Helper()
+	var got []string
+	for _, row := range slices.Backward(auditOf(t, platform)) {
+		if !strings.HasPrefix(row.Action, "SEALING_KEY_") {
+			continue
+		}
+		line := fmt.Sprintf("%s %s done", row.Action, *row.TargetID)
+		if row.Result != "SUCCESS" {
+			line = strings.TrimSuffix(line, "done") + "refused"
+		}
+		got = append(got, line)
+		text := fmt.Sprintf("%+v %s", row, row.Details)
+		if *row.OperatorUserName != "local operator" || *row.TargetType != "SEALING_KEY" || !strings.Contains(text, `"program":"evcsd test"`) {
+			t.Errorf("%s", text)
+		}
+		if slices.ContainsFunc(keys, func(key string) bool { return strings.Contains(text, key) }) {
+			t.Errorf("a key is on the record: %s", text)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

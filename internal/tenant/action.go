@@ -27,6 +27,7 @@ const (
 	AssignPlan       Action = "ASSIGN_PLAN"
 	DeviceCredential Action = "DEVICE_CREDENTIAL"
 	DeviceCommand    Action = "DEVICE_COMMAND"
+	OrderToPay       Action = "ORDER_TO_PAY"
 	OrderCancel      Action = "ORDER_CANCEL"
 	OrderAdjust      Action = "ORDER_ADJUST"
 	OrderReprice     Action = "ORDER_REPRICE"
@@ -43,6 +44,12 @@ const (
 	AlertAcknowledge Action = "ALERT_ACKNOWLEDGE"
 	AlertResolve     Action = "ALERT_RESOLVE"
 	Export           Action = "EXPORT"
+
+	// What is done to the installation at its host, by evcsd itself.
+	SealingKeyNew     Action = "SEALING_KEY_NEW"
+	SealingKeyReseal  Action = "SEALING_KEY_RESEAL"
+	SealingKeyDrop    Action = "SEALING_KEY_DROP"
+	SealingKeyAbandon Action = "SEALING_KEY_ABANDON"
 )
 
 // The kinds of objects with CREATE_, UPDATE_ and DELETE_ actions, which are
@@ -74,6 +81,7 @@ const (
 	KindAlert      = "ALERT"
 
 	KindLedgerEntry = "LEDGER_ENTRY"
+	KindSealingKey  = "SEALING_KEY"
 )
 
 // Created is the action of creating a kind of object.
@@ -107,6 +115,7 @@ func Actions() map[Action]evcs.Detail {
 		AssignPlan:       {ZH: "分配计费方案", EN: "Billing plan assigned"},
 		DeviceCredential: {ZH: "设备凭证变更", EN: "Device credential changed"},
 		DeviceCommand:    {ZH: "下发设备指令", EN: "Device command"},
+		OrderToPay:       {ZH: "订单转为待支付", EN: "Order released for payment"},
 		OrderCancel:      {ZH: "取消订单", EN: "Order cancelled"},
 		OrderAdjust:      {ZH: "调整订单金额", EN: "Order adjusted"},
 		OrderReprice:     {ZH: "订单重新计价", EN: "Order repriced"},
@@ -123,6 +132,11 @@ func Actions() map[Action]evcs.Detail {
 		AlertAcknowledge: {ZH: "确认告警", EN: "Alert acknowledged"},
 		AlertResolve:     {ZH: "解决告警", EN: "Alert resolved"},
 		Export:           {ZH: "导出数据", EN: "Data exported"},
+
+		SealingKeyNew:     {ZH: "新建密封密钥", EN: "Sealing key made"},
+		SealingKeyReseal:  {ZH: "用新密钥重新密封", EN: "Secrets sealed anew"},
+		SealingKeyDrop:    {ZH: "移除旧密封密钥", EN: "Old sealing keys dropped"},
+		SealingKeyAbandon: {ZH: "放弃丢失的密封密钥", EN: "Lost sealing key given up"},
 	}
 	for kind, name := range kindLabels {
 		list[Created(kind)] = evcs.Detail{ZH: "创建" + name.ZH, EN: name.EN + " created"}
