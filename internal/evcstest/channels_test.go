@@ -19,6 +19,7 @@ import (
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/evcs"
 	"github.com/evcs/evcs/internal/evcstest"
+	"github.com/evcs/evcs/internal/judge"
 	"github.com/evcs/evcs/internal/paygate"
 	"github.com/evcs/evcs/internal/payment"
 	"github.com/evcs/evcs/internal/store/storetest"
@@ -39,6 +40,7 @@ type told struct {
 // tap stands between the gateway and the daemon, sees what is notified, and may
 // keep it back.
 type tap struct {
+	t       testing.TB
 	mu      sync.Mutex
 	to      string // the daemon's address
 	swallow bool   // take notifications as if they had arrived
@@ -56,7 +58,7 @@ func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to, swallow := p.to, p.swallow
 	p.mu.Unlock()
 	if !swallow {
-		if n.status, n.answer, err = post(r, to, n); err != nil {
+		if n.status, n.answer, err = post(p.t, r, to, n); err != nil {
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
@@ -70,7 +72,9 @@ func (p *tap) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func post(r *http.Request, to string, n told) (status int, answer string, err error) {
+// post hands a notification to the daemon. The document judges the answer.
+func post(t testing.TB, r *http.Request, to string, n told) (status int, answer string, err error) {
+	t.Helper()
 	out, err := http.NewRequestWithContext(r.Context(), http.MethodPost, to+n.path, bytes.NewReader(n.body))
 	if err != nil {
 		return 0, "", err
@@ -82,6 +86,11 @@ func post(r *http.Request, to string, n told) (status int, answer string, err er
 	}
 	defer got.Body.Close() // read whole
 	text, err := io.ReadAll(got.Body)
+	if err == nil {
+		judge.Committed(t).Check(t, judge.Exchange{
+			Method: http.MethodPost, URL: to + n.path, Header: out.Header, Body: n.body, Status: got.StatusCode, AnswerHeader: got.Header, Answer: text,
+		}, judge.Unseen)
+	}
 	return got.StatusCode, string(text), err
 }
 
@@ -126,7 +135,7 @@ func layAt(t *testing.T, now func() time.Time, start func(evcstest.Option) *evcs
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &street{t: t, keys: keys, tap: new(tap)}
+	s := &street{t: t, keys: keys, tap: &tap{t: t}}
 	s.gate = paygate.New(paygate.Config{Keys: keys, Now: now, Wall: evcs.SystemClock{}.Now, EarlyBills: true, Retry: []time.Duration{200 * time.Millisecond, time.Second, time.Second, 5 * time.Second}})
 	var work sync.WaitGroup
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -331,7 +340,7 @@ func (s *street) send(n told) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	status, answer, err := post(r, s.d.URL, n)
+	status, answer, err := post(s.t, r, s.d.URL, n)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -433,12 +442,12 @@ func TestHostileCallbacks(t *testing.T) {
 			}
 			s.atOnce(50, genuine)
 			k.becomes(p, 2, 11)
-			for range 3 { // long after, and to the bare address
-				bare := genuine
-				bare.path = "/api/payment/callback/" + p.Channel
-				for _, n := range []told{genuine, bare} {
+			for range 3 { // long after, to the bare address, and to those of refunds
+				for _, path := range []string{genuine.path, "/api/payment/callback/" + p.Channel, genuine.path + "/refund", "/api/payment/callback/" + p.Channel + "/refund"} {
+					n := genuine
+					n.path = path
 					if status, answer := s.send(n); status != 200 && status != 204 {
-						t.Errorf("%s, again: %d %s", method, status, answer)
+						t.Errorf("%s, again at %s: %d %s", method, path, status, answer)
 					}
 				}
 			}

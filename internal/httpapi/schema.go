@@ -192,6 +192,7 @@ func (s *Server) responses(d *declared) map[string]*huma.Response {
 				"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}}, "text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
 			}}
 		}
+		all["204"] = &huma.Response{Description: "Taken, as WeChat Pay wants to be told"}
 	}
 	if d.Content != "" {
 		all["200"] = &huma.Response{Content: map[string]*huma.MediaType{d.Content: {Schema: &huma.Schema{Type: huma.TypeString}}}}
