@@ -90,8 +90,8 @@ func TestEveryActionIsOnTheRecord(t *testing.T) {
 
 	// devices
 	e.post(t, fmt.Sprintf("/api/session/%v/adopt", e.ids["orphanId"]), fields{"reason": "r"}, "orderId")
-	do(e.boss, "POST", on(2, "to-pay"), fields{})
 	do(e.boss, "POST", "/api/order/%v/reprice", fields{"billingPlanId": e.ids["planId"], "reason": "r"}, "orderId") // it is held
+	do(e.boss, "POST", "/api/order/%v/to-pay", fields{}, "orderId")
 	var key struct{ Secret string }
 	e.boss.OK(t, "POST", fmt.Sprintf("/api/charger/%v/credential", e.ids["chargerId"]), fields{}).Into(t, &key)
 	secrets = append(secrets, key.Secret)
