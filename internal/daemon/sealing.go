@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -187,6 +188,9 @@ func ownKeys(c config.Config) ([][keyBytes]byte, error) {
 // local is who calls evcsd at the host: nobody of the installation's users.
 var local = &evcs.Actor{Tenant: evcs.PlatformTenant, Name: "local operator"}
 
+// recordTime is how long the record may take.
+const recordTime = 30 * time.Second
+
 // keyDone is what a command on sealing keys did.
 type keyDone struct {
 	action tenant.Action
@@ -213,7 +217,8 @@ func (p program) recorded(ctx context.Context, db *store.DB, opt Options, done k
 	if done.err != nil {
 		row.ErrorCode, row.ErrorMessage = evcs.CodeInternalError, done.err.Error()
 	}
-	ctx = context.WithoutCancel(ctx) // what is done is recorded also when it was interrupted
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime) // what is done is recorded also when it was interrupted
+	defer cancel()
 	err := db.Transact(ctx, func(tx *store.Tx) error { return tenant.Audit(ctx, tx.Tenants(), local, row) })
 	if err != nil {
 		err = fmt.Errorf("%s is not on the audit record: %w", done.action, err)
@@ -255,7 +260,7 @@ func (p program) dropKeys(ctx context.Context, c config.Config) error {
 		if err == nil {
 			err = writeKeys(c.DataDir, keys[:1])
 		}
-		if err := p.recorded(ctx, db, opt, keyDone{tenant.SealingKeyDrop, names[0], map[string]any{"dropped": names[1:]}, err}); err != nil {
+		if err := p.recorded(ctx, db, opt, keyDone{tenant.SealingKeyDrop, names[0], map[string]any{"keys": names}, err}); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(p.out, "%s is the only sealing key now\n", names[0])
