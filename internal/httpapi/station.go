@@ -17,7 +17,7 @@ type StationReader interface {
 	StationPage(ctx context.Context, scope evcs.Scope, want station.StationFilter, r evcs.PageRequest) (evcs.Page[station.StationRow], error)
 	CountRunning(ctx context.Context, scope evcs.Scope, id evcs.StationID) (int64, error)
 	CountStations(ctx context.Context, scope evcs.Scope, status []int) (int64, error)
-	Nearby(ctx context.Context, scope evcs.Scope, want station.StationFilter, c station.Circle, limit int) ([]station.Near, error)
+	Nearby(ctx context.Context, scope evcs.Scope, want station.NearFilter, c station.Circle, limit int) ([]station.Near, error)
 	StationCodeTaken(ctx context.Context, t evcs.TenantID, code string, except evcs.StationID) (bool, error)
 }
 
@@ -271,7 +271,7 @@ func (p Stations) nearby(ctx context.Context, a *evcs.Actor, in *nearbyQuery) (*
 	here := station.Circle{
 		Latitude: station.Degree(math.Round(in.Latitude * 1e7)), Longitude: station.Degree(math.Round(in.Longitude * 1e7)), RadiusKM: radius,
 	}
-	want := station.StationFilter{Available: bool(in.AvailableOnly.Value)}
+	want := station.NearFilter{Available: bool(in.AvailableOnly.Value)}
 	if in.ChargerType.Set {
 		want.ChargerTypes = []int{in.ChargerType.Value, 3} // 3 is both
 	}

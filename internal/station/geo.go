@@ -83,6 +83,12 @@ func (c Circle) Wider(inner Circle, found, wanted int) Circle {
 // Box is the rectangle that holds every point of c.
 func (c Circle) Box() Box { return BoxAround(c.Latitude, c.Longitude, c.RadiusKM) }
 
+// NearFilter says which stations around a point are wanted.
+type NearFilter struct {
+	ChargerTypes []int // with a live charger of one of these types
+	Available    bool  // with an enabled idle charger, of ChargerTypes if given
+}
+
 // Near is a station with its distance from the point that was asked.
 type Near struct {
 	StationRow

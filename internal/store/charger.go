@@ -78,19 +78,32 @@ func (s ChargerRows) ChargerCodeTaken(ctx context.Context, t evcs.TenantID, code
 
 // InsertCharger implements station.Chargers.
 func (s ChargerRows) InsertCharger(ctx context.Context, c *station.Charger) error {
+	latitude, longitude, err := s.placeOf(ctx, c.Tenant, c.Station)
+	if err != nil {
+		return err
+	}
 	id, err := s.q.insertID(ctx, "insert charger", `
 		INSERT INTO chargers (tenant_id, station_id, code, name, device_id, protocol, type, rated_power, gun_types, brand, model, manufacturer,
 			production_date, operation_date, input_voltage, output_voltage_range, output_current_range, supported_protocols, remark, plan_id,
 			simulated, status, enabled, fault_code, fault_detail, fault_since, connected, connected_since, last_seen_at, offline_since,
 			remote_address, node, firmware, signal_strength, total_sessions, total_energy, total_seconds, created_at, updated_at, created_by,
-			updated_by, deleted_at, version)
+			updated_by, deleted_at, version, latitude, longitude)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0, ?, 0, 0, 0, NULL, '', NULL, NULL, 0, 0, 0,
-			?, ?, ?, ?, 0, 1) RETURNING id`,
+			?, ?, ?, ?, 0, 1, ?, ?) RETURNING id`,
 		c.Tenant, c.Station, c.Code, c.Name, c.DeviceID, optional(c.Protocol), c.Type, c.RatedPower, c.GunTypes, c.Brand, c.Model, c.Manufacturer,
 		c.ProductionDate, c.OperationDate, c.InputVoltage, c.OutputVoltageRange, c.OutputCurrentRange, rawText(c.SupportedProtocols), c.Remark, c.Plan,
-		c.Simulated, c.Status, c.Enabled, false, evcs.Millis(c.Created), evcs.Millis(c.Updated), c.CreatedBy, c.UpdatedBy)
+		c.Simulated, c.Status, c.Enabled, false, evcs.Millis(c.Created), evcs.Millis(c.Updated), c.CreatedBy, c.UpdatedBy, latitude, longitude)
 	c.ID, c.Version = evcs.ChargerID(id), 1
 	return err
+}
+
+// placeOf is where a station stands while it is shown, nil otherwise. The station
+// neither moves nor closes before the transaction ends.
+func (s ChargerRows) placeOf(ctx context.Context, tenant evcs.TenantID, id evcs.StationID) (latitude, longitude *station.Degree, err error) {
+	err = s.q.rows(ctx, "hold the place of a station", func(r row) error { return r.Scan(&latitude, &longitude) },
+		`UPDATE stations SET remark = remark WHERE id = ? AND tenant_id = ? RETURNING CASE WHEN deleted_at = 0 AND status = 1 THEN latitude END,
+			CASE WHEN deleted_at = 0 AND status = 1 THEN longitude END`, id, tenant)
+	return latitude, longitude, err
 }
 
 // UpdateCharger implements station.Chargers.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/evcs/evcs/internal/evcs"
+	"github.com/evcs/evcs/internal/station"
 )
 
 // Meddle changes rows behind the nouns' backs, as somebody with the database
@@ -46,6 +47,25 @@ func LedgerTexts() map[string]string {
 	}
 	for name, text := range texts {
 		texts[name] = strings.ReplaceAll(text, "?", "1")
+	}
+	return texts
+}
+
+// NearTexts are the searches around a point by the index that serves each.
+func NearTexts() map[string]string {
+	one, all := owners{scope: evcs.Only(2), few: []evcs.TenantID{2}}, owners{scope: evcs.Subtree(1)}
+	stripes, texts := []int64{1, 2}, make(map[string]string)
+	add := func(index string, f filter, query string) {
+		f.add("p.longitude BETWEEN ? AND ? AND p.latitude BETWEEN ? AND ?")
+		texts[index] = strings.ReplaceAll(query+f.where(), "?", "1")
+	}
+	for end, o := range map[string]owners{"": all, "_tenant": one} {
+		f, query := o.shownStations(stripes)
+		add("stations_near"+end, f, query)
+		f, query = o.shownChargers(stripes, station.NearFilter{ChargerTypes: []int{1, 3}})
+		add("chargers_near"+end, f, query)
+		f, query = o.shownChargers(stripes, station.NearFilter{Available: true})
+		add("chargers_idle"+end, f, query)
 	}
 	return texts
 }

@@ -69,15 +69,26 @@ func TestOneOrderIsReadByKeys(t *testing.T) {
 	}
 }
 
-// A search around a point and the count of running orders of a place name their
-// indexes.
+// A search around a point finds all it needs in an index made for it, at the
+// places that are asked for.
+func TestSearchesNearbyReadOneIndex(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t)
+	for index, query := range store.NearTexts() {
+		plan := planOf(t.Context(), t, db, query)
+		if want := "INDEX " + index + " (<expr>=? AND longitude>? AND longitude<?)"; len(plan) == 0 || !strings.HasSuffix(plan[0], want) {
+			t.Errorf("%s: %s", index, strings.Join(plan, "; "))
+		}
+	}
+}
+
+// The count of running orders of a place and what else is found among much name
+// their indexes.
 func TestPlacesAreReadThroughTheirIndexes(t *testing.T) {
 	t.Parallel()
 	db := storetest.SQLite(t)
 	for index, query := range map[string]string{
-		"sessions_charger": `SELECT s.id, s.energy FROM sessions s WHERE +s.tenant_id = 2 AND s.charger_id = 3 ORDER BY s.id DESC LIMIT 20`,
-		"stations_near": `SELECT s.id, s.latitude, s.longitude FROM stations s WHERE s.tenant_id + 0 = 2 AND s.deleted_at = 0 AND s.status = 1
-			AND s.latitude BETWEEN 1 AND 2 AND s.longitude BETWEEN 1 AND 2`,
+		"sessions_charger":     `SELECT s.id, s.energy FROM sessions s WHERE +s.tenant_id = 2 AND s.charger_id = 3 ORDER BY s.id DESC LIMIT 20`,
 		"payments_trade":       `SELECT p.id FROM payments p WHERE +p.tenant_id = 2 AND p.channel = 'wechat' AND p.trade_no IN ('a', 'b', 'c')`,
 		"refunds_no":           `SELECT r.id FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE +r.tenant_id = 2 AND r.channel = 'wechat' AND r.refund_no IN ('a', 'b', 'c')`,
 		"orders_tenant_status": `SELECT COUNT(*) FROM chargers c JOIN orders o ON o.charger_id = c.id AND o.status = 0 WHERE c.station_id = 3 AND o.tenant_id = 2`,

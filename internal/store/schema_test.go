@@ -167,6 +167,8 @@ var withoutTenant = map[string]string{
 	"Release":         "the pump serves every tenant's webhooks",
 	"Head":            "the pump serves every tenant's webhooks",
 	"PruneDeliveries": "retention",
+	"shownStations":   "owners.narrow adds the scope",
+	"shownChargers":   "owners.narrow adds the scope",
 	"nameStations":    "names stations that a scoped query found just before",
 	"countOrders":     "view.raw and view.days add the scope",
 	"rawMoney":        "view.raw adds the scope",

@@ -102,9 +102,23 @@ func (p Places) UpdateStation(ctx context.Context, scope evcs.Scope, s *station.
 		s.Code, s.Name, s.Address, s.Latitude, s.Longitude, flag(s.Enabled), s.Province, s.City, s.District, s.Type,
 		s.OperatorName, s.OperatorPhone, s.ServiceHours, facilities, s.TimeZone, s.Remark, evcs.Millis(s.Updated), s.UpdatedBy,
 		s.ID, s.Version, arg)
-	if err == nil {
-		s.Version++
+	if err != nil {
+		return err
 	}
+	s.Version++
+	return p.moveChargers(ctx, scope, s)
+}
+
+// moveChargers keeps the place that chargers carry of their station.
+func (p Places) moveChargers(ctx context.Context, scope evcs.Scope, s *station.Station) error {
+	latitude, longitude := s.Latitude, s.Longitude
+	if !s.Enabled {
+		latitude, longitude = nil, nil
+	}
+	cond, arg := scopeCond("tenant_id", scope)
+	_, err := p.q.exec(ctx, "move chargers of a station", `
+		UPDATE chargers SET latitude = ?, longitude = ? WHERE station_id = ? AND (latitude IS DISTINCT FROM ? OR longitude IS DISTINCT FROM ?) AND `+cond,
+		latitude, longitude, s.ID, latitude, longitude, arg)
 	return err
 }
 

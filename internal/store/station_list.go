@@ -55,9 +55,9 @@ func stationFilter(scope evcs.Scope, want station.StationFilter) filter {
 }
 
 // withCharger keeps stations that have a live charger of one of the types, an
-// available one when that is asked.
+// available one when that is asked. The + 0 keeps the search to the station's own.
 func (f *filter) withCharger(types []int, available bool) {
-	chargers := filter{conds: []string{"c.station_id = s.id", "c.tenant_id = s.tenant_id", "c.deleted_at = 0"}}
+	chargers := filter{conds: []string{"c.station_id = s.id", "c.tenant_id + 0 = s.tenant_id", "c.deleted_at = 0"}}
 	among(&chargers, "c.type", types)
 	if available {
 		chargers.add("c.status = 1 AND c.enabled")

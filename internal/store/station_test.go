@@ -328,7 +328,7 @@ func TestAnotherTenantSeesNoAssets(t *testing.T) {
 			must(t, err)
 			n, err := r.CountStations(ctx, scope, nil)
 			must(t, err)
-			near, err := r.Nearby(ctx, scope, station.StationFilter{}, station.Circle{RadiusKM: 21_000}, 100)
+			near, err := r.Nearby(ctx, scope, station.NearFilter{}, station.Circle{RadiusKM: 21_000}, 100)
 			must(t, err)
 			if len(stations.Records)+len(chargers.Records)+len(tags.Records)+len(connectors)+len(near) > 0 || n > 0 || census != (station.Census{}) {
 				t.Errorf("%+v sees %v %v %v %v %v %d %+v", scope, stations, chargers, tags, connectors, near, n, census)
