@@ -1,7 +1,10 @@
 -- Stations around a point are looked for in stripes of latitude, 0.05 degrees
--- high (there are 3,601), and within a stripe by longitude. What else is asked, a
--- tenant or a type of charger, is part of the stripe's number, so that an index holds
--- the few rows in the circle whatever is asked, and no planner has a choice.
+-- high (there are 3,601), and within a stripe by longitude. What else is asked
+-- stands in the stripe's number, a tenant and a type of charger, or decides
+-- whether there is one: an index holds the few rows in the circle whatever is asked.
+-- Each is asked for by its own expression, so that no planner mistakes one for the
+-- other, even without statistics; hence also no WHERE deleted_at = 0, which
+-- PostgreSQL believes to be rare then.
 -- A charger carries the place of its station while that is shown.
 ALTER TABLE chargers ADD COLUMN latitude BIGINT;
 ALTER TABLE chargers ADD COLUMN longitude BIGINT;
@@ -11,15 +14,20 @@ UPDATE chargers SET
 WHERE deleted_at = 0;
 
 DROP INDEX stations_near;
-CREATE INDEX stations_near ON stations (((latitude + 900000000) / 500000), longitude, latitude, tenant_id, id) WHERE deleted_at = 0 AND status = 1;
-CREATE INDEX stations_near_tenant ON stations ((tenant_id * 100000 + (latitude + 900000000) / 500000), longitude, latitude, id)
-    WHERE deleted_at = 0 AND status = 1;
+CREATE INDEX stations_near ON stations ((CASE WHEN deleted_at = 0 AND status = 1 THEN (latitude + 900000000) / 500000 END), longitude, latitude)
+    WHERE CASE WHEN deleted_at = 0 AND status = 1 THEN (latitude + 900000000) / 500000 END IS NOT NULL;
+CREATE INDEX stations_near_tenant ON stations
+    ((CASE WHEN deleted_at = 0 AND status = 1 THEN tenant_id * 100000 + (latitude + 900000000) / 500000 END), (longitude + 0), (latitude + 0))
+    WHERE CASE WHEN deleted_at = 0 AND status = 1 THEN tenant_id * 100000 + (latitude + 900000000) / 500000 END IS NOT NULL;
 
-CREATE INDEX chargers_near ON chargers ((type * 10000 + (latitude + 900000000) / 500000), longitude, latitude, tenant_id, station_id)
-    WHERE deleted_at = 0;
-CREATE INDEX chargers_near_tenant ON chargers ((tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000), longitude, latitude, station_id)
-    WHERE deleted_at = 0;
-CREATE INDEX chargers_idle ON chargers ((type * 10000 + (latitude + 900000000) / 500000), longitude, latitude, tenant_id, station_id)
-    WHERE deleted_at = 0 AND enabled = TRUE AND status = 1;
-CREATE INDEX chargers_idle_tenant ON chargers ((tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000), longitude, latitude, station_id)
-    WHERE deleted_at = 0 AND enabled = TRUE AND status = 1;
+CREATE INDEX chargers_near ON chargers ((CASE WHEN deleted_at = 0 THEN type * 10000 + (latitude + 900000000) / 500000 END), longitude, latitude)
+    WHERE CASE WHEN deleted_at = 0 THEN type * 10000 + (latitude + 900000000) / 500000 END IS NOT NULL;
+CREATE INDEX chargers_near_tenant ON chargers
+    ((CASE WHEN deleted_at = 0 THEN tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000 END), (longitude + 0), (latitude + 0))
+    WHERE CASE WHEN deleted_at = 0 THEN tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000 END IS NOT NULL;
+CREATE INDEX chargers_idle ON chargers
+    ((CASE WHEN deleted_at = 0 AND enabled AND status = 1 THEN type * 10000 + (latitude + 900000000) / 500000 END), longitude, latitude)
+    WHERE CASE WHEN deleted_at = 0 AND enabled AND status = 1 THEN type * 10000 + (latitude + 900000000) / 500000 END IS NOT NULL;
+CREATE INDEX chargers_idle_tenant ON chargers
+    ((CASE WHEN deleted_at = 0 AND enabled AND status = 1 THEN tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000 END), (longitude + 0), (latitude + 0))
+    WHERE CASE WHEN deleted_at = 0 AND enabled AND status = 1 THEN tenant_id * 100000 + type * 10000 + (latitude + 900000000) / 500000 END IS NOT NULL;

@@ -54,17 +54,17 @@ func LedgerTexts() map[string]string {
 // NearTexts are the searches around a point by the index that serves each.
 func NearTexts() map[string]string {
 	one, all := owners{scope: evcs.Only(2), few: []evcs.TenantID{2}}, owners{scope: evcs.Subtree(1)}
-	stripes, texts := []int64{1, 2}, make(map[string]string)
+	texts := make(map[string]string)
 	add := func(index string, f filter, query string) {
-		f.add("p.longitude BETWEEN ? AND ? AND p.latitude BETWEEN ? AND ?")
 		texts[index] = strings.ReplaceAll(query+f.where(), "?", "1")
 	}
+	box := station.Box{North: stripeHeight}
 	for end, o := range map[string]owners{"": all, "_tenant": one} {
-		f, query := o.shownStations(stripes)
+		f, query := o.shownStations(box)
 		add("stations_near"+end, f, query)
-		f, query = o.shownChargers(stripes, station.NearFilter{ChargerTypes: []int{1, 3}})
+		f, query = o.shownChargers(box, station.NearFilter{ChargerTypes: []int{1, 3}})
 		add("chargers_near"+end, f, query)
-		f, query = o.shownChargers(stripes, station.NearFilter{Available: true})
+		f, query = o.shownChargers(box, station.NearFilter{Available: true})
 		add("chargers_idle"+end, f, query)
 	}
 	return texts

@@ -64,7 +64,7 @@ func (p Places) counts(ctx context.Context, scope evcs.Scope, ids []evcs.Station
 	var f filter
 	f.scope("c.tenant_id + 0", scope)
 	among(&f, "c.station_id", ids)
-	f.add("c.deleted_at = 0")
+	f.add("c.deleted_at + 0 = 0")
 	counts := make(map[evcs.StationID]station.Counts, len(ids))
 	known := make(map[evcs.ChargerID]bool)
 	err := p.q.rows(ctx, "count chargers nearby", func(rows row) error {
@@ -171,12 +171,10 @@ func (p Places) spots(ctx context.Context, whose owners, want station.NearFilter
 		rest, err := p.spots(ctx, whose, want, east)
 		return append(west, rest...), err
 	}
-	f, query := whose.shownStations(stripesOf(b))
+	f, query := whose.shownStations(b)
 	if want.Available || len(want.ChargerTypes) > 0 {
-		f, query = whose.shownChargers(stripesOf(b), want)
+		f, query = whose.shownChargers(b, want)
 	}
-	f.add("p.longitude BETWEEN ? AND ?", b.West, b.East)
-	f.add("p.latitude BETWEEN ? AND ?", b.South, b.North)
 	var found []station.Spot
 	err := p.q.rows(ctx, "look for stations nearby", func(rows row) error {
 		var s station.Spot
@@ -187,40 +185,42 @@ func (p Places) spots(ctx context.Context, whose owners, want station.NearFilter
 	return found, err
 }
 
-// shownStations are the shown stations of the owners in stripes.
-func (o owners) shownStations(stripes []int64) (filter, string) {
-	f := filter{conds: []string{"p.deleted_at = 0 AND p.status = 1"}}
-	o.narrow(&f, "(p.latitude + 900000000) / 500000", stripes)
+// shownStations are the shown stations of the owners in a box.
+func (o owners) shownStations(b station.Box) (filter, string) {
+	var f filter
+	o.narrow(&f, b, "p.deleted_at = 0 AND p.status = 1", "(p.latitude + 900000000) / 500000", stripesOf(b))
 	return f, `SELECT p.id, p.latitude, p.longitude FROM stations p`
 }
 
-// shownChargers are the wanted chargers of the owners in stripes.
-func (o owners) shownChargers(stripes []int64, want station.NearFilter) (filter, string) {
+// shownChargers are the wanted chargers of the owners in a box.
+func (o owners) shownChargers(b station.Box, want station.NearFilter) (filter, string) {
 	types := want.ChargerTypes
 	if len(types) == 0 {
 		types = []int{1, 2, 3}
 	}
-	places := make([]int64, 0, len(types)*len(stripes))
+	var places []int64
 	for _, t := range types {
-		for _, n := range stripes {
+		for _, n := range stripesOf(b) {
 			places = append(places, int64(t)*perType+n)
 		}
 	}
-	f := filter{conds: []string{"p.deleted_at = 0"}}
+	which := "p.deleted_at = 0"
 	if want.Available {
-		f.add("p.enabled = TRUE AND p.status = 1")
+		which = "p.deleted_at = 0 AND p.enabled AND p.status = 1"
 	}
-	o.narrow(&f, "p.type * 10000 + (p.latitude + 900000000) / 500000", places)
+	var f filter
+	o.narrow(&f, b, which, "p.type * 10000 + (p.latitude + 900000000) / 500000", places)
 	return f, `SELECT p.station_id, p.latitude, p.longitude FROM chargers p`
 }
 
-// narrow keeps the rows of the owners at places: by the index that begins with
-// them, or from a walk over everybody's. The + 0 keeps planners off what begins
-// with a tenant alone.
-func (o owners) narrow(f *filter, place string, places []int64) {
+// narrow keeps the rows of the owners in a box that are shown: by the index that
+// begins with them, or from a walk over everybody's. The expressions are those
+// of migration 26.
+func (o owners) narrow(f *filter, b station.Box, shown, place string, places []int64) {
 	if len(o.few) == 0 || len(o.few)*len(places) > mostProbes {
 		f.scope("p.tenant_id + 0", o.scope)
-		among(f, place, padded(places))
+		among(f, "CASE WHEN "+shown+" THEN "+place+" END", padded(places))
+		f.add("p.longitude BETWEEN ? AND ? AND p.latitude BETWEEN ? AND ?", b.West, b.East, b.South, b.North)
 		return
 	}
 	of := make([]int64, 0, len(o.few)*len(places))
@@ -229,7 +229,8 @@ func (o owners) narrow(f *filter, place string, places []int64) {
 			of = append(of, int64(tenant)*perTenant+n)
 		}
 	}
-	among(f, "p.tenant_id * 100000 + "+place, padded(of))
+	among(f, "CASE WHEN "+shown+" THEN p.tenant_id * 100000 + "+place+" END", padded(of))
+	f.add("p.longitude + 0 BETWEEN ? AND ? AND p.latitude + 0 BETWEEN ? AND ?", b.West, b.East, b.South, b.North)
 }
 
 // once keeps one spot of each station: it was found by every charger that fits.

@@ -76,7 +76,11 @@ func TestSearchesNearbyReadOneIndex(t *testing.T) {
 	db := storetest.SQLite(t)
 	for index, query := range store.NearTexts() {
 		plan := planOf(t.Context(), t, db, query)
-		if want := "INDEX " + index + " (<expr>=? AND longitude>? AND longitude<?)"; len(plan) == 0 || !strings.HasSuffix(plan[0], want) {
+		longitude := "longitude"
+		if strings.HasSuffix(index, "_tenant") {
+			longitude = "<expr>"
+		}
+		if want := "INDEX " + index + " (<expr>=? AND " + longitude + ">? AND " + longitude + "<?)"; len(plan) == 0 || !strings.HasSuffix(plan[0], want) {
 			t.Errorf("%s: %s", index, strings.Join(plan, "; "))
 		}
 	}
