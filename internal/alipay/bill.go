@@ -51,8 +51,8 @@ func (c *Channel) fetch(ctx context.Context, m payment.Merchant, day, kind strin
 		return payment.Statement{}, err
 	}
 	var said *sdk.BillDownloadURLQueryRsp
-	err = call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.BillDownloadURLQuery(ctx, sdk.BillDownloadURLQuery{BillType: kind, BillDate: day})
+	err = a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.BillDownloadURLQuery(ctx, sdk.BillDownloadURLQuery{BillType: kind, BillDate: day})
 		return err
 	})
 	if said == nil {

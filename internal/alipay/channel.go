@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	sdk "github.com/smartwalle/alipay/v3"
@@ -37,6 +38,11 @@ func Hosts() []string {
 // Config is what a Channel is made of.
 type Config struct {
 	Guard *outbound.Guard // of Hosts
+	// Now is by what certificates are judged; nil: the machine's clock.
+	Now func() time.Time
+	// Keep keeps a certificate that Alipay handed out, in PEM, with its account;
+	// nil: nobody does.
+	Keep func(ctx context.Context, m payment.Merchant, certificate, sn string) error
 }
 
 // Channel is Alipay. It implements payment.Channel and is safe for concurrent
@@ -48,14 +54,28 @@ type Channel struct {
 
 // New makes the channel.
 func New(c Config) *Channel {
+	if c.Now == nil {
+		c.Now = evcs.SystemClock{}.Now
+	}
 	return &Channel{cfg: c}
 }
 
 // account is a merchant account that is ready to be used.
 type account struct {
-	id     payment.Account
-	keys   keyring
-	client *sdk.Client
+	id       payment.Account
+	merchant payment.Merchant
+	secrets  payment.Secrets
+	signer   nsign.Signer
+	options  []sdk.OptionFunc
+	now      func() time.Time
+	keep     func(ctx context.Context, m payment.Merchant, certificate, sn string) error
+	learning chan struct{} // full while a certificate is got
+
+	mu           sync.Mutex
+	made         *sdk.Client      // nil: to be made with the keys of now
+	keys         keyring          // all that verify, the newest first
+	certificates map[string]dated // by serial number
+	missed       map[string]missed
 }
 
 // zone is the zone of all of Alipay's times.
@@ -76,13 +96,15 @@ func (c *Channel) build(m payment.Merchant) (*account, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &account{id: id}
-	for _, k := range secrets.PlatformKeys {
-		key, _, err := payment.ParsePublicKey(k.PublicKey)
-		if err != nil {
+	a := &account{
+		id: id, merchant: m, secrets: secrets, now: c.cfg.Now, keep: c.cfg.Keep, learning: make(chan struct{}, 1),
+		certificates: make(map[string]dated), missed: make(map[string]missed),
+	}
+	a.merchant.Secrets = nil
+	for _, k := range slices.Backward(secrets.PlatformKeys) {
+		if err := a.takeKey(k); err != nil {
 			return nil, errors.Join(errAccount, err)
 		}
-		a.keys = append(a.keys, key)
 	}
 	private, err := payment.ParsePrivateKey(secrets.PrivateKey)
 	if err != nil {
@@ -92,15 +114,28 @@ func (c *Channel) build(m payment.Merchant) (*account, error) {
 	if m.Mode != payment.Live {
 		gateway = sandboxGateway
 	}
-	signer := nsign.New(nsign.WithMethod(nsign.NewRSAMethod(crypto.SHA256, private, nil)), nsign.WithEncoder(sdk.Encoder{}))
-	// Not "production", whatever the mode: that would have the library fetch any
-	// certificate that an unproven message names. The address is what matters.
-	a.client, err = sdk.NewWithSigner(id.AppID, signer, false, sdk.WithSandboxGateway(gateway), sdk.WithHTTPClient(c.cfg.Guard.Client()),
-		sdk.WithTimeLocation(zone), sdk.WithVerifier("the account's keys", a.keys))
-	if err != nil {
-		return nil, errAccount
+	a.signer = nsign.New(nsign.WithMethod(nsign.NewRSAMethod(crypto.SHA256, private, nil)), nsign.WithEncoder(sdk.Encoder{}))
+	client := c.cfg.Guard.Client()
+	client.Transport = naming{client.Transport}
+	a.options = []sdk.OptionFunc{sdk.WithSandboxGateway(gateway), sdk.WithHTTPClient(client), sdk.WithTimeLocation(zone)}
+	_, err = a.client()
+	return a, err
+}
+
+// takeKey takes a key that verifies; it becomes the newest.
+func (a *account) takeKey(k payment.PlatformKey) error {
+	if k.Serial != "" {
+		c, err := payment.ParseCertificate(k.PublicKey)
+		if err == nil {
+			a.adopt(c)
+		}
+		return err
 	}
-	return a, nil
+	bare, _, err := payment.ParsePublicKey(k.PublicKey)
+	if err == nil {
+		a.keys = append(keyring{key{bare}}, a.keys...)
+	}
+	return err
 }
 
 var (
@@ -119,15 +154,31 @@ func (c *Channel) reach(m payment.Merchant) (*account, error) {
 	return c.account(m)
 }
 
-// keyring are the keys that verify what Alipay sends, the newest first. Alipay
-// does not say which one it used. It implements the library's Verifier.
-type keyring []*rsa.PublicKey
+// key is a public key of Alipay. It implements the library's Verifier, as do
+// dated and keyring.
+type key struct{ *rsa.PublicKey }
+
+// VerifyBytes reports whether the key signed data.
+func (k key) VerifyBytes(data, signature []byte, _ ...nsign.SignOption) error {
+	sum := sha256.Sum256(data)
+	if rsa.VerifyPKCS1v15(k.PublicKey, crypto.SHA256, sum[:], signature) != nil {
+		return errUnknown
+	}
+	return nil
+}
+
+// VerifyValues is VerifyBytes over a form as Alipay joins it.
+func (k key) VerifyValues(values url.Values, signature []byte, o ...nsign.SignOption) error {
+	return k.VerifyBytes([]byte(joined(values)), signature, o...)
+}
+
+// keyring are the keys that verify what names no certificate, the newest first.
+type keyring []sdk.Verifier
 
 // VerifyBytes reports whether any of the keys signed data.
-func (k keyring) VerifyBytes(data, signature []byte, _ ...nsign.SignOption) error {
-	sum := sha256.Sum256(data)
-	for _, key := range k {
-		if rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature) == nil {
+func (k keyring) VerifyBytes(data, signature []byte, o ...nsign.SignOption) error {
+	for _, each := range k {
+		if each.VerifyBytes(data, signature, o...) == nil {
 			return nil
 		}
 	}
@@ -135,8 +186,8 @@ func (k keyring) VerifyBytes(data, signature []byte, _ ...nsign.SignOption) erro
 }
 
 // VerifyValues is VerifyBytes over a form as Alipay joins it.
-func (k keyring) VerifyValues(values url.Values, signature []byte, _ ...nsign.SignOption) error {
-	return k.VerifyBytes([]byte(joined(values)), signature)
+func (k keyring) VerifyValues(values url.Values, signature []byte, o ...nsign.SignOption) error {
+	return k.VerifyBytes([]byte(joined(values)), signature, o...)
 }
 
 // joined is the text that Alipay signs of a form: everything but the signature,

@@ -29,6 +29,8 @@ func (c *Channel) Check(ctx context.Context, m payment.Merchant) ([]payment.Chec
 		check.Message = evcs.Detail{ZH: "支付宝拒绝查询: " + code, EN: "Alipay refuses the query: " + code}
 	case errors.Is(err, payment.ErrNotConfigured):
 		_, _, check.Message = evcs.Classify(err)
+	case errors.Is(err, errCertificate), errors.Is(err, errEnded):
+		check.Message = evcs.Detail{ZH: "应答所指的支付宝证书不可信或已失效", EN: "the certificate of Alipay that the answer names cannot be trusted, or has ended"}
 	case errors.Is(err, errUnknown):
 		check.Message = evcs.Detail{ZH: "应答的签名与配置的支付宝公钥不符", EN: "the signature of the answer does not fit the configured public key of Alipay"}
 	case errors.Is(err, errUnsigned):

@@ -31,6 +31,8 @@ func outcome(what string, err error, said sdk.Error) error {
 		return fmt.Errorf("%s: %w: %w (%s)", what, payment.ErrUnknownOutcome, errUnsigned, code)
 	}
 	switch {
+	case errors.Is(err, errCertificate), errors.Is(err, errEnded):
+		return fmt.Errorf("%s: %w: %w", what, payment.ErrUnknownOutcome, err)
 	case errors.Is(err, errUnknown), errors.Is(err, sdk.ErrAliPublicKeyNotFound):
 		return fmt.Errorf("%s: %w: %w", what, payment.ErrUnknownOutcome, errUnknown)
 	case errors.Is(err, payment.ErrUnknownOutcome):

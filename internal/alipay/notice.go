@@ -60,7 +60,10 @@ func readForm(body []byte) (url.Values, error) {
 
 // Verify implements payment.Channel. There is no age limit: Alipay repeats a
 // message for a day; a repeat is told by its notify_id.
-func (c *Channel) Verify(_ context.Context, m payment.Merchant, n payment.Notice) (payment.Notification, error) {
+//
+// A form that names a certificate is verified by that one only. It may have to be
+// got first; while nobody answers to that, the error is ErrUnknownOutcome.
+func (c *Channel) Verify(ctx context.Context, m payment.Merchant, n payment.Notice) (payment.Notification, error) {
 	a, err := c.account(m)
 	if err != nil {
 		return payment.Notification{}, fmt.Errorf("%w: %w", payment.ErrSignature, err)
@@ -72,15 +75,47 @@ func (c *Channel) Verify(_ context.Context, m payment.Merchant, n payment.Notice
 	if form.Get("sign_type") != "RSA2" || form.Has("charset") && !strings.EqualFold(form.Get("charset"), "utf-8") {
 		return payment.Notification{}, fmt.Errorf("%w: the sign_type or charset is another", payment.ErrSignature)
 	}
-	signature, err := base64.StdEncoding.DecodeString(form.Get("sign"))
-	if err != nil || a.keys.VerifyValues(form, signature) != nil {
-		return payment.Notification{}, fmt.Errorf("%w: %w", payment.ErrSignature, errUnknown)
+	if err := a.signed(ctx, form); err != nil {
+		return payment.Notification{}, err
 	}
 	told, err := a.read(form)
 	if err != nil {
 		return payment.Notification{}, fmt.Errorf("%w: %w", payment.ErrSignature, err)
 	}
 	return told, nil
+}
+
+// signed checks the signature of a form.
+func (a *account) signed(ctx context.Context, form url.Values) error {
+	signature, err := base64.StdEncoding.DecodeString(form.Get("sign"))
+	if err != nil || len(signature) == 0 {
+		return fmt.Errorf("%w: %w", payment.ErrSignature, errUnknown)
+	}
+	verifier := a.ring()
+	if sn := form.Get("alipay_cert_sn"); sn != "" && a.hasCertificates() {
+		verifier, err = a.find(ctx, sn, byNotice)
+		if errors.Is(err, payment.ErrUnknownOutcome) {
+			return err
+		}
+	}
+	if err == nil {
+		err = verifier.VerifyValues(form, signature)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", payment.ErrSignature, err)
+	}
+	return nil
+}
+
+// hasCertificates reports whether the account has certificates of Alipay, or had
+// until lately: a number proves nothing where there are only bare keys.
+func (a *account) hasCertificates() bool { return len(a.trusted()) > 0 }
+
+// ring are the keys of now.
+func (a *account) ring() sdk.Verifier {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keys
 }
 
 var errNotice = errors.New("the signed form lacks what it must hold")

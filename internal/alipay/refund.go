@@ -19,8 +19,8 @@ func (c *Channel) Refund(ctx context.Context, m payment.Merchant, r payment.Refu
 		return payment.RefundAnswer{}, err
 	}
 	var said *sdk.TradeRefundRsp
-	err = call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.TradeRefund(ctx, sdk.TradeRefund{
+	err = a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.TradeRefund(ctx, sdk.TradeRefund{
 			OutTradeNo: r.TradeNo, OutRequestNo: r.RefundNo, RefundAmount: r.Amount.String(), RefundReason: payment.PlainText(r.Reason, maxReason),
 		})
 		return err
@@ -62,8 +62,8 @@ func (c *Channel) QueryRefund(ctx context.Context, m payment.Merchant, tradeNo, 
 func (a *account) queryRefund(ctx context.Context, tradeNo, refundNo string) (payment.RefundAnswer, error) {
 	const what = "query a refund"
 	var said *sdk.TradeFastPayRefundQueryRsp
-	err := call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.TradeFastPayRefundQuery(ctx, sdk.TradeFastPayRefundQuery{
+	err := a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.TradeFastPayRefundQuery(ctx, sdk.TradeFastPayRefundQuery{
 			OutTradeNo: tradeNo, OutRequestNo: refundNo, QueryOptions: []string{"gmt_refund_pay"},
 		})
 		return err

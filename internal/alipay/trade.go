@@ -61,8 +61,8 @@ func (a *account) code(ctx context.Context, trade sdk.Trade) (payment.Offer, err
 	const what = "create a code"
 	trade.ProductCode = "FACE_TO_FACE_PAYMENT"
 	var said *sdk.TradePreCreateRsp
-	err := call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.TradePreCreate(ctx, sdk.TradePreCreate{Trade: trade})
+	err := a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.TradePreCreate(ctx, sdk.TradePreCreate{Trade: trade})
 		return err
 	})
 	if said == nil {
@@ -80,7 +80,11 @@ func (a *account) code(ctx context.Context, trade sdk.Trade) (payment.Offer, err
 
 func (a *account) order(trade sdk.Trade) (payment.Offer, error) {
 	trade.ProductCode = "QUICK_MSECURITY_PAY"
-	text, err := a.client.TradeAppPay(sdk.TradeAppPay{Trade: trade})
+	client, err := a.client()
+	if err != nil {
+		return payment.Offer{}, local4001("ACCOUNT", err.Error())
+	}
+	text, err := client.TradeAppPay(sdk.TradeAppPay{Trade: trade})
 	if err != nil {
 		return payment.Offer{}, local4001("SIGN", "the order cannot be signed")
 	}
@@ -100,8 +104,8 @@ func (c *Channel) Query(ctx context.Context, m payment.Merchant, tradeNo string)
 func (a *account) query(ctx context.Context, tradeNo string) (payment.Trade, error) {
 	const what = "query a trade"
 	var said *sdk.TradeQueryRsp
-	err := call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.TradeQuery(ctx, sdk.TradeQuery{OutTradeNo: tradeNo})
+	err := a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.TradeQuery(ctx, sdk.TradeQuery{OutTradeNo: tradeNo})
 		return err
 	})
 	if said == nil {
@@ -140,8 +144,8 @@ func (c *Channel) Close(ctx context.Context, m payment.Merchant, tradeNo string)
 		return payment.Trade{}, err
 	}
 	var said *sdk.TradeCloseRsp
-	err = call(ctx, func(ctx context.Context) (err error) {
-		said, err = a.client.TradeClose(ctx, sdk.TradeClose{OutTradeNo: tradeNo})
+	err = a.ask(ctx, func(ctx context.Context, c *sdk.Client) (err error) {
+		said, err = c.TradeClose(ctx, sdk.TradeClose{OutTradeNo: tradeNo})
 		return err
 	})
 	if said == nil {

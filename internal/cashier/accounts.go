@@ -120,15 +120,48 @@ func (c Accounts) Change(ctx context.Context, a *evcs.Actor, owner evcs.TenantID
 		if err != nil {
 			return err
 		}
-		if err := tenant.Audit(ctx, tx.Tenants(), a, merchantRow(&m, tenant.Updated(tenant.KindMerchant), details)); err != nil || len(keys) == 0 {
-			return err
-		}
-		return t.cfg.Alarm(ctx, tx, Alert{
-			Rule: RuleMerchantKeyChanged, Severity: severityHigh, Tenant: m.Tenant, TargetType: tenant.KindMerchant, TargetID: strconv.FormatInt(int64(m.ID), 10),
-			At: m.UpdatedAt, Message: fmt.Sprintf("%s changed keys of %s account %q: %s", a.Name, m.Channel, m.Name, strings.Join(keys, ", ")),
-		})
+		return c.tellKeys(ctx, tx, a, &m, keys, details)
 	})
 	return made, err
+}
+
+// Learn keeps a certificate of Alipay that the account's own gateway handed out
+// for a serial number, after checks of its own. It is told to somebody, as any
+// new key is.
+func (c Accounts) Learn(ctx context.Context, owner evcs.TenantID, id payment.MerchantID, certificate, sn string) error {
+	t := c.Till
+	return t.cfg.Transact(ctx, func(tx Tx) error {
+		scope := evcs.Only(owner)
+		m, err := tx.Payments().Merchant(ctx, scope, id)
+		if err != nil {
+			return err
+		}
+		before := m
+		name, err := m.Learn(certificate, sn, t.cfg.Sealer, t.now())
+		if err != nil || name == "" {
+			return err
+		}
+		if err := tx.Payments().UpdateMerchant(ctx, scope, &m); err != nil {
+			return err
+		}
+		details, err := differences(&before, &m, []string{name})
+		if err != nil {
+			return err
+		}
+		details["fetched"] = true
+		return c.tellKeys(ctx, tx, evcs.System(owner), &m, []string{name}, details)
+	})
+}
+
+// tellKeys records a change of an account; of its keys somebody is told.
+func (c Accounts) tellKeys(ctx context.Context, tx Tx, a *evcs.Actor, m *payment.Merchant, keys []string, details map[string]any) error {
+	if err := tenant.Audit(ctx, tx.Tenants(), a, merchantRow(m, tenant.Updated(tenant.KindMerchant), details)); err != nil || len(keys) == 0 {
+		return err
+	}
+	return c.Till.cfg.Alarm(ctx, tx, Alert{
+		Rule: RuleMerchantKeyChanged, Severity: severityHigh, Tenant: m.Tenant, TargetType: tenant.KindMerchant, TargetID: strconv.FormatInt(int64(m.ID), 10),
+		At: m.UpdatedAt, Message: fmt.Sprintf("%s changed keys of %s account %q: %s", a.Name, m.Channel, m.Name, strings.Join(keys, ", ")),
+	})
 }
 
 // sameOwner refuses (9400) another application or merchant number on an account
@@ -247,7 +280,7 @@ func (c Accounts) Verify(ctx context.Context, owner evcs.TenantID, id payment.Me
 	}
 	var checks []payment.Check
 	if m.Channel != payment.ChannelSandbox { // its one secret is no key pair
-		checks = m.Probe()
+		checks = m.Probe(t.now())
 	}
 	here, err := c.usable(ctx, &m)
 	if err != nil {

@@ -91,16 +91,22 @@ func (t *Till) prove(ctx context.Context, ch payment.Channel, accounts []payment
 		told payment.Notification
 	}
 	var proven []proof
-	var cause error
+	var cause, unknown error
 	for _, m := range accounts {
 		told, err := ch.Verify(ctx, m, n)
 		if err != nil {
 			cause = err
+			if errors.Is(err, payment.ErrUnknownOutcome) {
+				unknown = err
+			}
 			continue
 		}
 		proven = append(proven, proof{m, told})
 	}
 	if len(proven) == 0 {
+		if unknown != nil {
+			return payment.VerdictUnavailable, unknown
+		}
 		if errors.Is(cause, payment.ErrProbe) {
 			return t.probed(ctx, accounts[0])
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/evcs/evcs/internal/alipay"
+	"github.com/evcs/evcs/internal/cashier"
 	"github.com/evcs/evcs/internal/config"
 	"github.com/evcs/evcs/internal/health"
 	"github.com/evcs/evcs/internal/outbound"
@@ -41,7 +42,9 @@ func (d *Daemon) realChannels(p *parts) (map[string]payment.Channel, error) {
 		return nil, err
 	}
 	return map[string]payment.Channel{
-		payment.ChannelAlipay: alipay.New(alipay.Config{Guard: ali}),
+		payment.ChannelAlipay: alipay.New(alipay.Config{Guard: ali, Now: d.opt.Clock.Now, Keep: func(ctx context.Context, m payment.Merchant, certificate, sn string) error {
+			return cashier.Accounts{Till: p.till}.Learn(ctx, m.Tenant, m.ID, certificate, sn)
+		}}),
 		payment.ChannelWechat: wechatpay.New(wechatpay.Config{Clock: d.opt.Clock, Guard: wechat, CallbackBase: cfg.Payment.CallbackBase}),
 	}, nil
 }

@@ -75,6 +75,7 @@ type Channel interface {
 	// Verify checks the signature over the raw bytes with the account's key and
 	// reads the notification. What does not verify is ErrSignature; a signature
 	// that the channel spoilt on purpose, to see that it is refused, is ErrProbe.
+	// ErrUnknownOutcome: it cannot be told now, the channel is to repeat it.
 	Verify(ctx context.Context, m Merchant, n Notice) (Notification, error)
 	// Reply is the channel's own way to be answered.
 	Reply(v Verdict) Reply

@@ -22,11 +22,19 @@ type Secrets struct {
 	PrivateKey string `json:"privateKey"`
 	// APIV3Key decrypts what WeChat sends: 32 bytes.
 	APIV3Key string `json:"apiV3Key,omitempty"`
-	// PlatformKeys verify what the channel sends, the newest first: Alipay's have
-	// no serial, WeChat's are chosen by theirs. Old ones stay until they are taken
-	// out, so that a rotation loses no message.
+	// AppCertificate and AlipayRoot are what calls of Alipay's certificate mode
+	// name; both are empty in the mode of the public key.
+	AppCertificate string `json:"appCertificate,omitempty"`
+	AlipayRoot     string `json:"alipayRootCertificate,omitempty"`
+	// PlatformKeys verify what the channel sends, the newest first: bare keys of
+	// Alipay have no serial, its certificates and WeChat's keys are chosen by
+	// theirs. Old ones stay until they are taken out, so that a rotation loses no
+	// message.
 	PlatformKeys []PlatformKey `json:"platformKeys"`
 }
+
+// Certified reports whether the account works in Alipay's certificate mode.
+func (s *Secrets) Certified() bool { return s.AppCertificate != "" }
 
 // PlatformKey is a public key of a channel, PEM (key or certificate) or the bare
 // base64 of PKIX.

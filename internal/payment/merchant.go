@@ -50,11 +50,19 @@ type MerchantChange struct {
 	Enabled          *bool
 	PrivateKey       *string
 	AlipayPublicKey  *string // the one before still verifies for KeyOverlap
-	APIV3Key         *string
+	// AppCertificate is our application's certificate at Alipay: with one the
+	// account works in certificate mode, "" goes back to the public key.
+	AppCertificate *string
+	// AlipayRoot is the file of Alipay's root certificates.
+	AlipayRoot *string
+	// AlipayCertificates are certificates of Alipay that join the stored ones.
+	AlipayCertificates []string
+	APIV3Key           *string
 	// PlatformKeys are all verification keys of WeChat; one without a public key
 	// stays as it is stored.
 	PlatformKeys *[]PlatformKey
-	// DropOldKeys ends replaced keys of Alipay at once.
+	// DropOldKeys ends replaced keys of Alipay at once, and all of its
+	// certificates but the given ones, or the newest.
 	DropOldKeys bool
 	Version     *int64
 }
@@ -99,12 +107,18 @@ func (m *Merchant) Change(n MerchantChange, s Sealer, now time.Time) (keys []str
 	if err != nil {
 		return nil, fmt.Errorf("write the configuration of a merchant account: %w", err)
 	}
+	m.Config, m.UpdatedAt = string(config), now
+	return keys, m.seal(v)
+}
+
+// seal writes the vault into m.Sealed.
+func (m *Merchant) seal(v vault) error {
 	sealed, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("write the secrets of a merchant account: %w", err)
+		return fmt.Errorf("write the secrets of a merchant account: %w", err)
 	}
-	m.Config, m.Sealed, m.UpdatedAt = string(config), string(sealed), now
-	return keys, nil
+	m.Sealed = string(sealed)
+	return nil
 }
 
 func (m *Merchant) accountOrNone() (Account, error) {
@@ -136,6 +150,9 @@ func (m *Merchant) ownFields(a Account, n MerchantChange, faults *faultList) {
 		faults.pattern("merchantSerialNo", a.MerchantSerialNo, serialPattern, "must be 1 to 64 of A-Z a-z 0-9 _ -")
 		faults.check(n.SellerID != nil, "sellerId", foreign)
 		faults.check(n.AlipayPublicKey != nil, SecretAlipayKey, foreign)
+		faults.check(n.AppCertificate != nil, SecretAppCertificate, foreign)
+		faults.check(n.AlipayRoot != nil, SecretAlipayRoot, foreign)
+		faults.check(n.AlipayCertificates != nil, SecretAlipayCertificates, foreign)
 		faults.check(n.DropOldKeys, "dropOldKeys", foreign)
 	}
 }
@@ -154,7 +171,7 @@ func (m *Merchant) takeKeys(v vault, n MerchantChange, s Sealer, now time.Time, 
 	var more []string
 	switch m.Channel {
 	case ChannelAlipay:
-		more, err = m.takeAlipayKey(v, n, own, s, now, faults)
+		more, err = m.takeAlipay(v, n, own, s, now, faults)
 	case ChannelWechat:
 		more, err = m.takeWechatKeys(v, n, own, s, now, faults)
 	}
@@ -176,52 +193,9 @@ func (m *Merchant) takePrivate(v vault, given *string, s Sealer, now time.Time, 
 		return false, nil
 	}
 	for name, f := range v {
-		faults.check(f.Fingerprint == mark && name != SecretPrivateKey, SecretPrivateKey, "belongs to a key that is stored as the channel's")
+		faults.check(f.Fingerprint == mark && name != SecretPrivateKey && name != SecretAppCertificate, SecretPrivateKey, "belongs to a key that is stored as the channel's")
 	}
 	return true, m.put(v, s, SecretPrivateKey, *given, mark, time.Time{}, now)
-}
-
-func (m *Merchant) takeAlipayKey(v vault, n MerchantChange, own string, s Sealer, now time.Time, faults *faultList) (changed []string, err error) {
-	for name, f := range v { // what verifies no more is forgotten at the next change
-		if !f.RetiredAt.IsZero() && (n.DropOldKeys || now.Sub(f.RetiredAt) > KeyOverlap) {
-			delete(v, name)
-			if n.DropOldKeys {
-				changed = append(changed, name)
-			}
-		}
-	}
-	slices.Sort(changed)
-	if n.AlipayPublicKey == nil {
-		faults.check(v[SecretAlipayKey].Version == 0, SecretAlipayKey, "is required")
-		return changed, nil
-	}
-	before := v[SecretAlipayKey]
-	done, err := m.takePublic(v, SecretAlipayKey, *n.AlipayPublicKey, own, SecretAlipayKey, s, now, faults)
-	if err != nil || !done {
-		return changed, err
-	}
-	if before.Version > 0 && !n.DropOldKeys {
-		if err := m.retire(v, before, s, now); err != nil {
-			return nil, err
-		}
-	}
-	return append(changed, SecretAlipayKey), nil
-}
-
-// retire keeps a replaced key of Alipay under a name of its own.
-func (m *Merchant) retire(v vault, before sealedField, s Sealer, now time.Time) error {
-	plain, err := s.OpenFor(m.about(SecretAlipayKey, before.Version), before.Sealed)
-	if err != nil {
-		return fmt.Errorf("open the replaced key of merchant account %d: %w", m.ID, err)
-	}
-	name := SecretAlipayKey + "/" + strconv.FormatInt(before.Version, 10)
-	if err := m.put(v, s, name, string(plain), before.Fingerprint, before.ExpireAt, before.UpdatedAt); err != nil {
-		return err
-	}
-	old := v[name]
-	old.RetiredAt = now
-	v[name] = old
-	return nil
 }
 
 func (m *Merchant) takeWechatKeys(v vault, n MerchantChange, own string, s Sealer, now time.Time, faults *faultList) (changed []string, err error) {

@@ -294,7 +294,7 @@ func TestProbe(t *testing.T) {
 	m := made(t, wechat())
 	ok := func(secrets payment.Secrets) (all []bool) {
 		m.Secrets, _ = json.Marshal(secrets)
-		for _, c := range m.Probe() {
+		for _, c := range m.Probe(noon) {
 			all = append(all, c.OK)
 			if c.Message.ZH == "" || c.Message.EN == "" {
 				t.Errorf("%s says nothing", c.Name)

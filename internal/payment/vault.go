@@ -1,6 +1,7 @@
 package payment
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,13 +23,17 @@ type Sealer interface {
 }
 
 // The names of secrets. A verification key of WeChat is kept as
-// "platformKeys/" and its serial, a replaced one of Alipay as
+// "platformKeys/" and its serial, a certificate of Alipay as
+// "alipayCertificates/" and its serial number, a replaced key of Alipay as
 // "alipayPublicKey/" and a number.
 const (
-	SecretPrivateKey = "privateKey"
-	SecretAPIV3Key   = "apiV3Key"
-	SecretAlipayKey  = "alipayPublicKey"
-	SecretPlatform   = "platformKeys"
+	SecretPrivateKey         = "privateKey"
+	SecretAPIV3Key           = "apiV3Key"
+	SecretAlipayKey          = "alipayPublicKey"
+	SecretAppCertificate     = "appCertificate"
+	SecretAlipayRoot         = "alipayRootCertificate"
+	SecretAlipayCertificates = "alipayCertificates"
+	SecretPlatform           = "platformKeys"
 )
 
 // KeyOverlap is how long a replaced verification key of Alipay, which has no
@@ -130,7 +135,11 @@ func (m *Merchant) open(v vault, s Sealer, now time.Time) (opened Secrets, err e
 			opened.APIV3Key = plain
 		case SecretAlipayKey:
 			opened.PlatformKeys = append(opened.PlatformKeys, PlatformKey{PublicKey: plain, AddedAt: f.UpdatedAt})
-		case SecretPlatform:
+		case SecretAppCertificate:
+			opened.AppCertificate = plain
+		case SecretAlipayRoot:
+			opened.AlipayRoot = plain
+		case SecretPlatform, SecretAlipayCertificates:
 			opened.PlatformKeys = append(opened.PlatformKeys, PlatformKey{Serial: serial, PublicKey: plain, AddedAt: f.UpdatedAt})
 		}
 	}
@@ -170,6 +179,7 @@ type SecretNote struct {
 	Name        string
 	Fingerprint string
 	UpdatedAt   time.Time
+	ExpireAt    time.Time // of a certificate
 }
 
 // SecretNotes are what may be read of the account's secrets, by name; of the
@@ -184,7 +194,7 @@ func (m *Merchant) SecretNotes() []SecretNote {
 	var all SecretNote
 	for _, name := range slices.Sorted(maps.Keys(v)) {
 		f := v[name]
-		list = append(list, SecretNote{name, f.Fingerprint, f.UpdatedAt})
+		list = append(list, SecretNote{name, f.Fingerprint, f.UpdatedAt, f.ExpireAt})
 		if strings.HasPrefix(name, SecretPlatform+"/") {
 			all.Name, all.Fingerprint = SecretPlatform, all.Fingerprint+f.Fingerprint
 			if f.UpdatedAt.After(all.UpdatedAt) {
@@ -199,20 +209,40 @@ func (m *Merchant) SecretNotes() []SecretNote {
 	return list
 }
 
-// CertificateExpires is when the first of the channel's certificates ends; zero
-// when all verification keys are bare.
+// CertificateExpires is when the first of the account's certificates ends; zero
+// when all keys are bare. Of Alipay's own the one that ends last counts: older
+// ones only verify on.
 func (m *Merchant) CertificateExpires() time.Time {
 	v, err := m.vault()
 	if err != nil {
 		return time.Time{}
 	}
-	var first time.Time
-	for _, f := range v {
-		if !f.ExpireAt.IsZero() && f.RetiredAt.IsZero() && (first.IsZero() || f.ExpireAt.Before(first)) {
-			first = f.ExpireAt
+	var first, last time.Time
+	for name, f := range v {
+		switch {
+		case f.ExpireAt.IsZero() || !f.RetiredAt.IsZero():
+		case strings.HasPrefix(name, SecretAlipayCertificates+"/"):
+			last = later(last, f.ExpireAt)
+		default:
+			first = sooner(first, f.ExpireAt)
 		}
 	}
-	return first
+	return sooner(first, last)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// sooner is the earlier of two times of which zero ones are none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // Hints are by what a notification on the bare path may point at the account:
@@ -242,8 +272,8 @@ func (m *Merchant) Hints() []string {
 }
 
 // Probe tries what of the account's keys can be told without the channel: they
-// open, parse, and the channel's are not our own.
-func (m *Merchant) Probe() []Check {
+// open, parse, the channel's are not our own, and certificates are valid now.
+func (m *Merchant) Probe(now time.Time) []Check {
 	keys, err := m.Keys()
 	parse := Check{Name: "KEYS_PARSE", OK: true, Message: evcs.Detail{ZH: "密钥可以读取", EN: "the keys can be read"}}
 	differ := Check{Name: "KEYS_DIFFER", OK: true, Message: evcs.Detail{ZH: "渠道公钥与商户私钥不是同一对", EN: "the channel's keys are not the account's own"}}
@@ -255,7 +285,7 @@ func (m *Merchant) Probe() []Check {
 			own = printKey(&private.PublicKey)
 		}
 		for _, k := range keys.PlatformKeys {
-			public, _, failed := ParsePublicKey(k.PublicKey)
+			public, failed := m.publicOf(k)
 			err = errors.Join(err, failed)
 			if failed == nil && printKey(public) == own {
 				differ.OK, differ.Message = false, evcs.Detail{ZH: "渠道公钥就是商户自己的公钥", EN: "a key of the channel is the account's own"}
@@ -268,5 +298,19 @@ func (m *Merchant) Probe() []Check {
 	if err != nil {
 		parse.OK, parse.Message = false, evcs.Detail{ZH: "有密钥无法读取", EN: "a key cannot be read"}
 	}
-	return []Check{parse, differ}
+	checks := []Check{parse, differ}
+	if keys.Certified() {
+		checks = append(checks, keys.probeCertificates(now))
+	}
+	return checks
+}
+
+// publicOf is the key of one that the channel signs with.
+func (m *Merchant) publicOf(k PlatformKey) (*rsa.PublicKey, error) {
+	if m.Channel == ChannelAlipay && k.Serial != "" {
+		c, err := ParseCertificate(k.PublicKey)
+		return c.Key, err
+	}
+	key, _, err := ParsePublicKey(k.PublicKey)
+	return key, err
 }
