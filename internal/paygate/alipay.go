@@ -57,7 +57,7 @@ func form(body string) (map[string]string, bool) {
 func joined(fields map[string]string, call bool) string {
 	names := make([]string, 0, len(fields))
 	for name, value := range fields {
-		if name == "sign" || !call && name == "sign_type" || call && value == "" {
+		if name == "sign" || !call && (name == "sign_type" || name == "alipay_cert_sn") || call && value == "" {
 			continue
 		}
 		names = append(names, name)
@@ -96,7 +96,7 @@ func (g *Gateway) callFault(f map[string]string, understood bool) said {
 	case f["notify_url"] != "" && !notifiable(f["notify_url"]):
 		return invalid("isv.invalid-parameter", "notify_url")
 	}
-	return nil
+	return g.certificateFault(f)
 }
 
 func (g *Gateway) alipay(w http.ResponseWriter, r *http.Request) {
@@ -110,9 +110,10 @@ func (g *Gateway) alipay(w http.ResponseWriter, r *http.Request) {
 	name := strings.ReplaceAll(method, ".", "_") + "_response"
 	if wrong := g.callFault(f, understood); wrong != nil {
 		g.cfg.Tell("refused " + method + ": " + wrong["sub_code"].(string)) //nolint:errcheck // it is a text
-		g.answer(w, name, wrong, FaultUnsigned)
+		g.answer(w, name, wrong, FaultUnsigned, nil)
 		return
 	}
+	with := g.signsWith(f["app_cert_sn"] != "")
 	fault := g.fault(method)
 	if broken(w, r, fault) {
 		return
@@ -125,24 +126,39 @@ func (g *Gateway) alipay(w http.ResponseWriter, r *http.Request) {
 		hang(r.Context())
 		return
 	}
-	g.answer(w, name, answer, fault)
+	g.answer(w, name, answer, fault, with)
 }
 
-// answer signs the very bytes of the inner object.
-func (g *Gateway) answer(w http.ResponseWriter, name string, inner said, fault string) {
+// signsWith is the certificate that Alipay signs the answer to a call with; nil
+// in the mode of the public key.
+func (g *Gateway) signsWith(certificates bool) *certified {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.certified = certificates
+	if certificates {
+		return g.certificate
+	}
+	return nil
+}
+
+// answer signs the very bytes of the inner object, with a certificate or, when
+// there is none, with the bare key.
+func (g *Gateway) answer(w http.ResponseWriter, name string, inner said, fault string, with *certified) {
 	text, err := json.Marshal(inner)
 	if err != nil {
 		http.Error(w, "internal", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html;charset=utf-8") // as Alipay has it
-	signature := ""
-	switch fault {
-	case FaultUnsigned:
-	case FaultForged:
-		signature = `,"sign":"` + sign(g.cfg.Keys.foreign, string(text)) + `"`
-	default:
-		signature = `,"sign":"` + sign(g.cfg.Keys.aliPlatform, string(text)) + `"`
+	key, signature := g.cfg.Keys.aliPlatform, ""
+	if with != nil {
+		key, signature = with.key, `,"alipay_cert_sn":"`+with.sn+`"`
+	}
+	if fault == FaultForged {
+		key = g.cfg.Keys.foreign
+	}
+	if fault != FaultUnsigned {
+		signature += `,"sign":"` + sign(key, string(text)) + `"`
 	}
 	_, _ = io.WriteString(w, `{"`+name+`":`+string(text)+signature+`}`) // whoever left does not want it
 }
@@ -162,6 +178,7 @@ type biz struct {
 	QueryOptions []string `json:"query_options"`
 	BillType     string   `json:"bill_type"`
 	BillDate     string   `json:"bill_date"`
+	AlipayCertSN string   `json:"alipay_cert_sn"`
 }
 
 func (g *Gateway) aliCall(method string, f map[string]string) said {
@@ -188,6 +205,8 @@ func (g *Gateway) aliCall(method string, f map[string]string) said {
 		return g.aliRefund(b)
 	case "alipay.trade.fastpay.refund.query":
 		return g.aliRefundQuery(b)
+	case "alipay.open.app.alipaycert.download":
+		return g.aliCertificate(b)
 	case "alipay.data.dataservice.bill.downloadurl.query":
 		return g.aliBill(b)
 	}

@@ -41,7 +41,7 @@ func Command(ctx context.Context, args []string, out, errOut io.Writer, now func
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRun: func(*cobra.Command, []string) { ran = true },
 	}
-	cmd.AddCommand(newServe(now), newPay(), newTrades(), newFault())
+	cmd.AddCommand(newServe(now), newPay(), newTrades(), newFault(), newCertificate())
 	root := &cobra.Command{Use: "evcsctl", SilenceUsage: true, SilenceErrors: true}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(cmd)
@@ -114,7 +114,8 @@ func (o serveOptions) run(ctx context.Context, out io.Writer, now func() time.Ti
 		defer mu.Unlock()
 		fmt.Fprintf(out, "%s %s\n", now().Format(time.TimeOnly), line) // nowhere left to tell
 	}
-	fmt.Fprintf(out, "gateway at http://%s\nmerchant accounts: %s %s\n", listener.Addr(), filepath.Join(o.dir, alipayMerchant), filepath.Join(o.dir, wechatMerchant))
+	fmt.Fprintf(out, "gateway at http://%s\nmerchant accounts: %s %s, in certificate mode %s\n", listener.Addr(),
+		filepath.Join(o.dir, alipayMerchant), filepath.Join(o.dir, wechatMerchant), filepath.Join(o.dir, certifiedMerchant))
 	c := Config{Keys: keys, Now: now, EarlyBills: o.earlyBills, AllowRemote: o.remote}
 	if !o.mute {
 		c.Tell = tell
@@ -201,6 +202,34 @@ func newFault() *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		f.Call, f.Kind, f.Times = args[0], args[1], *times
 		return send(cmd.Context(), *to, "fault", f)
+	}
+	return cmd
+}
+
+func newCertificate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "certificate [KIND]", Short: "Have Alipay sign with another certificate, which is printed", Args: cobra.MaximumNArgs(1),
+		Long: "Accounts in certificate mode see it in the next answer or notification. KIND is new, or one that must not be trusted: " +
+			strings.Join(CertificateKinds()[1:], ", ") + ".",
+	}
+	to := flagURL(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		kind := CertificateNew
+		if len(args) > 0 {
+			kind = args[0]
+		}
+		body, err := ask(cmd.Context(), *to, "certificate", map[string]string{"kind": kind})
+		if err != nil {
+			return err
+		}
+		var made struct {
+			Certificate string `json:"certificate"`
+		}
+		if err := json.Unmarshal(body, &made); err != nil {
+			return errors.New("the answer is not that of a gateway")
+		}
+		_, err = io.WriteString(cmd.OutOrStdout(), made.Certificate)
+		return err
 	}
 	return cmd
 }

@@ -40,6 +40,20 @@ func (g *Gateway) control(mux *http.ServeMux) {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	mux.HandleFunc("POST /gateway/certificate", g.local(func(w http.ResponseWriter, r *http.Request) {
+		var c struct {
+			Kind string `json:"kind"`
+		}
+		if !readJSON(w, r, &c) {
+			return
+		}
+		sn, file, err := g.Certify(c.Kind)
+		if err != nil {
+			respondError(w, http.StatusBadRequest, err)
+			return
+		}
+		respondJSON(w, http.StatusOK, map[string]string{"sn": sn, "certificate": string(file)})
+	}))
 	mux.HandleFunc("GET /{$}", g.local(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'")

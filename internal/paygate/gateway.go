@@ -71,6 +71,11 @@ type Gateway struct {
 	faults []*Fault
 	queue  []*notice
 	tokens map[string]download
+	// certificates of Alipay by number, the one it signs with, and whether the
+	// application's last call was in certificate mode: notifications are like it.
+	certificates map[string]*certified
+	certificate  *certified
+	certified    bool
 }
 
 // New makes a gateway; Run sends its notifications.
@@ -84,8 +89,10 @@ func New(c Config) *Gateway {
 	if c.Tell == nil {
 		c.Tell = func(string) {}
 	}
+	first := c.Keys.authority.first
 	return &Gateway{
 		cfg: c, wake: make(chan struct{}, 1), trades: make(map[string]*trade), tokens: make(map[string]download), client: caller(c.AllowRemote),
+		certificate: first, certificates: map[string]*certified{first.sn: first},
 	}
 }
 

@@ -16,9 +16,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,6 +40,7 @@ type Keys struct {
 	aliMerchant, aliPlatform *rsa.PrivateKey
 	wxMerchant, wxPlatform   *rsa.PrivateKey
 	wxCertificate            *rsa.PrivateKey
+	authority                *authority
 }
 
 // file is the form in which keys are kept.
@@ -52,6 +55,7 @@ type file struct {
 	CertificateSerial string            `json:"certificateSerial"`
 	Certificate       []byte            `json:"certificate"`
 	Private           map[string][]byte `json:"private"`
+	Authority         *authorityFile    `json:"authority"` // absent in files of before certificates
 }
 
 // NewKeys makes new keys. It takes a second or so.
@@ -79,7 +83,8 @@ func NewKeys(now time.Time) (*Keys, error) {
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	k.certificateSerial = strings.ToUpper(hex.EncodeToString(serial.Bytes()))
-	return k, nil
+	k.authority, err = newAuthority(k, now)
+	return k, err
 }
 
 type named struct {
@@ -112,55 +117,65 @@ func digits(n int, prefix string) string {
 
 // The files of a directory of keys.
 const (
-	keysFile       = "gateway.json"
-	alipayMerchant = "alipay-merchant.json"
-	wechatMerchant = "wechat-merchant.json"
+	keysFile          = "gateway.json"
+	alipayMerchant    = "alipay-merchant.json"
+	certifiedMerchant = "alipay-certificate-merchant.json"
+	wechatMerchant    = "wechat-merchant.json"
 )
 
 // OpenKeys reads the keys of a directory, or makes them there: keysFile with
-// everything, and a file for each merchant account as `evcsctl merchant create
-// --file` takes it. All are readable by their owner only.
+// everything, a file for each merchant account as `evcsctl merchant create
+// --file` takes it, and the certificates of Alipay. All are readable by their
+// owner only.
 func OpenKeys(dir string, now time.Time) (*Keys, error) {
 	text, err := os.ReadFile(filepath.Join(dir, keysFile))
-	if err == nil {
-		return readKeys(text)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	var k *Keys
+	switch {
+	case err == nil:
+		if k, err = readKeys(text); err != nil || k.authority != nil {
+			return k, err
+		}
+		k.authority, err = newAuthority(k, now)
+	case errors.Is(err, fs.ErrNotExist):
+		k, err = NewKeys(now)
+	default:
 		return nil, fmt.Errorf("read the gateway's keys: %w", err)
 	}
-	k, err := NewKeys(now)
 	if err != nil {
 		return nil, err
 	}
+	return k, k.write(dir)
+}
+
+// write keeps the keys in a directory; keysFile is the last.
+func (k *Keys) write(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of the keys: %w", err)
+		return fmt.Errorf("make the directory of the keys: %w", err)
 	}
-	ali, err := k.Merchant(Alipay)
-	if err != nil {
-		return nil, err
+	files := k.Certificates()
+	for name, made := range map[string]func() ([]byte, error){
+		alipayMerchant: func() ([]byte, error) { return k.Merchant(Alipay) }, wechatMerchant: func() ([]byte, error) { return k.Merchant(Wechat) },
+		certifiedMerchant: k.CertifiedMerchant, keysFile: k.text,
+	} {
+		text, err := made()
+		if err != nil {
+			return err
+		}
+		files[name] = append(text, '\n')
 	}
-	wx, err := k.Merchant(Wechat)
-	if err != nil {
-		return nil, err
-	}
-	kept, err := k.text()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range []struct {
-		name string
-		text []byte
-	}{{alipayMerchant, ali}, {wechatMerchant, wx}, {keysFile, kept}} {
-		if err := os.WriteFile(filepath.Join(dir, f.name), append(f.text, '\n'), 0o600); err != nil {
-			return nil, fmt.Errorf("keep the gateway's keys: %w", err)
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(files)), func(name string) bool { return name == keysFile })
+	for _, name := range append(names, keysFile) {
+		if err := os.WriteFile(filepath.Join(dir, name), files[name], 0o600); err != nil {
+			return fmt.Errorf("keep the gateway's keys: %w", err)
 		}
 	}
-	return k, nil
+	return nil
 }
 
 func (k *Keys) text() ([]byte, error) {
 	f := file{
 		k.AppID, k.SellerID, k.MchID, k.WechatAppID, k.merchantSerial, k.apiV3Key, k.publicKeyID, k.certificateSerial, k.certificate, make(map[string][]byte),
+		k.authority.file(),
 	}
 	for _, p := range k.private() {
 		f.Private[p.name] = x509.MarshalPKCS1PrivateKey(*p.key)
@@ -184,7 +199,12 @@ func readKeys(text []byte) (*Keys, error) {
 		}
 		*p.key = key
 	}
-	return k, nil
+	if f.Authority == nil {
+		return k, nil
+	}
+	var err error
+	k.authority, err = f.Authority.read()
+	return k, err
 }
 
 // Merchant is a merchant account as the operation that creates one takes it.

@@ -210,6 +210,9 @@ func (g *Gateway) aliFields(t *trade, id string) map[string]string {
 
 func (g *Gateway) aliNotice(t *trade, fields map[string]string, o Outcome, about string) *notice {
 	key := g.cfg.Keys.aliPlatform
+	if g.certified {
+		key, fields["alipay_cert_sn"] = g.certificate.key, g.certificate.sn
+	}
 	if o == Forged {
 		key = g.cfg.Keys.foreign
 	}
