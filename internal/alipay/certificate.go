@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"time"
 
@@ -138,10 +139,19 @@ func (a *account) find(ctx context.Context, sn string, who proven) (sdk.Verifier
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errCertificate, err)
+		return nil, noCertificate(err)
 	}
 	found, _ := a.known(sn) // it was learned
 	return found, nil
+}
+
+// noCertificate says why there is none. That Alipay refuses to hand one out is no
+// refusal of the call that needed it.
+func noCertificate(why error) error {
+	if errors.Is(why, payment.ErrUnknownOutcome) {
+		return fmt.Errorf("%w: %w: %s", payment.ErrUnknownOutcome, errCertificate, why.Error())
+	}
+	return fmt.Errorf("%w: %s", errCertificate, why.Error())
 }
 
 func (a *account) known(sn string) (sdk.Verifier, bool) {
@@ -252,11 +262,17 @@ type dated struct {
 	now         func() time.Time
 }
 
+// VerifyBytes is that of the key.
 func (d dated) VerifyBytes(data, signature []byte, o ...nsign.SignOption) error {
 	if !d.certificate.Valid(d.now()) {
 		return errEnded
 	}
 	return d.key.VerifyBytes(data, signature, o...)
+}
+
+// VerifyValues is that of the key.
+func (d dated) VerifyValues(values url.Values, signature []byte, o ...nsign.SignOption) error {
+	return d.VerifyBytes([]byte(joined(values)), signature, o...)
 }
 
 // namedKey is under what a context has the place for the certificate that an

@@ -63,27 +63,37 @@ func merchantFlags(create bool) []bodyFlag {
 // keyFiles are secrets by the files that hold them: on a command line everybody
 // could read them.
 type keyFiles struct {
-	private, alipay, v3 string
-	platform            []string
+	private, alipay, v3, app, root string
+	platform, certificates         []string
+}
+
+// keyPlaces are where the secrets of a body are.
+type keyPlaces struct {
+	private, alipay, v3, app, root **string
+	platform                       **[]api.PlatformKey
+	certificates                   **[]string
 }
 
 func (k *keyFiles) register(c *cobra.Command) {
 	c.Flags().StringVar(&k.private, "private-key-file", "", "file with our RSA private key, - for standard input")
 	c.Flags().StringVar(&k.alipay, "alipay-public-key-file", "", "file with the public key of Alipay, - for standard input")
+	c.Flags().StringVar(&k.app, "app-cert-file", "", "appCertPublicKey.crt: the account of Alipay works with certificates")
+	c.Flags().StringVar(&k.root, "alipay-root-cert-file", "", "alipayRootCert.crt")
+	c.Flags().StringArrayVar(&k.certificates, "alipay-cert-file", nil, "alipayCertPublicKey_RSA2.crt, repeatable: joins the stored ones")
 	c.Flags().StringVar(&k.v3, "api-v3-key-file", "", "file with the APIv3 key of WeChat Pay, - for standard input")
 	c.Flags().StringArrayVar(&k.platform, "platform-key", nil, "SERIAL=FILE of a key or certificate of WeChat Pay, repeatable: all that are to verify; SERIAL alone keeps the stored one")
 }
 
 func (k *keyFiles) given() bool {
-	return k.private != "" || k.alipay != "" || k.v3 != "" || len(k.platform) > 0
+	return k.private != "" || k.alipay != "" || k.v3 != "" || k.app != "" || k.root != "" || len(k.platform) > 0 || len(k.certificates) > 0
 }
 
 // fill reads the files that are named into the places of a body.
-func (k *keyFiles) fill(e *env, private, alipay, v3 **string, platform **[]api.PlatformKey) error {
+func (k *keyFiles) fill(e *env, to keyPlaces) error {
 	for _, each := range []struct {
 		file  string
 		place **string
-	}{{k.private, private}, {k.alipay, alipay}, {k.v3, v3}} {
+	}{{k.private, to.private}, {k.alipay, to.alipay}, {k.v3, to.v3}, {k.app, to.app}, {k.root, to.root}} {
 		if each.file == "" {
 			continue
 		}
@@ -93,6 +103,21 @@ func (k *keyFiles) fill(e *env, private, alipay, v3 **string, platform **[]api.P
 		}
 		*each.place = api.Ptr(strings.TrimRight(string(content), "\r\n"))
 	}
+	if len(k.certificates) > 0 {
+		list := make([]string, len(k.certificates))
+		for i, file := range k.certificates {
+			content, err := e.slurp(file)
+			if err != nil {
+				return err
+			}
+			list[i] = string(content)
+		}
+		*to.certificates = &list
+	}
+	return k.fillPlatform(e, to.platform)
+}
+
+func (k *keyFiles) fillPlatform(e *env, platform **[]api.PlatformKey) error {
 	if len(k.platform) == 0 {
 		return nil
 	}
@@ -141,7 +166,10 @@ func newMerchantCreate(e *env) *cobra.Command {
 			return err
 		}
 		private := &request.PrivateKey
-		if err := keys.fill(e, &private, &request.AlipayPublicKey, &request.APIV3Key, &request.PlatformKeys); err != nil {
+		if err := keys.fill(e, keyPlaces{
+			private: &private, alipay: &request.AlipayPublicKey, v3: &request.APIV3Key, app: &request.AppCertificate, root: &request.AlipayRootCertificate,
+			platform: &request.PlatformKeys, certificates: &request.AlipayCertificates,
+		}); err != nil {
 			return err
 		}
 		request.PrivateKey = *private
@@ -185,18 +213,30 @@ func newMerchantUpdate(e *env) *cobra.Command {
 func newMerchantRotate(e *env) *cobra.Command {
 	var keys keyFiles
 	var serial string
-	var drop bool
+	var drop, publicKey bool
 	c := verb("rotate <merchant-id>", "Put in new keys; old ones verify on where the channel needs it", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		target, err := parseID(args[0])
 		if err != nil {
 			return err
 		}
-		if !keys.given() && !drop {
+		if !keys.given() && !drop && !publicKey {
 			return usage("name at least one file with a key, or --drop-old")
 		}
 		var request api.UpdateMerchant
-		if err := keys.fill(e, &request.PrivateKey, &request.AlipayPublicKey, &request.APIV3Key, &request.PlatformKeys); err != nil {
+		var app *string
+		if err := keys.fill(e, keyPlaces{
+			private: &request.PrivateKey, alipay: &request.AlipayPublicKey, v3: &request.APIV3Key, app: &app, root: &request.AlipayRootCertificate,
+			platform: &request.PlatformKeys, certificates: &request.AlipayCertificates,
+		}); err != nil {
 			return err
+		}
+		switch {
+		case app != nil && publicKey:
+			return usage("--app-cert-file and --public-key-mode do not go together")
+		case app != nil:
+			request.AppCertificate = api.Some(*app)
+		case publicKey:
+			request.AppCertificate = api.Null[string]()
 		}
 		if serial != "" {
 			request.MerchantSerialNo = api.Some(serial)
@@ -210,7 +250,8 @@ func newMerchantRotate(e *env) *cobra.Command {
 	})
 	keys.register(c)
 	c.Flags().StringVar(&serial, "merchant-serial", "", "serial of the certificate of the new private key at WeChat")
-	c.Flags().BoolVar(&drop, "drop-old", false, "replaced keys of Alipay verify no more at once")
+	c.Flags().BoolVar(&publicKey, "public-key-mode", false, "the account of Alipay goes back from certificates to --alipay-public-key-file")
+	c.Flags().BoolVar(&drop, "drop-old", false, "replaced keys of Alipay, and its certificates but the newest, verify no more at once")
 	return c
 }
 

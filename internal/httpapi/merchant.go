@@ -65,7 +65,10 @@ func (p Merchants) register(s *Server) {
 	update := op("updateMerchant", http.MethodPut, "/{merchantId}", "Change a merchant account, or rotate its keys", evcs.CodeMerchantNotFound, evcs.CodeMerchantExists)
 	update.Secret, update.ReadOnly = true, []any{api.Merchant{}}
 	update.Description = "Keys that are not given stay. platformKeys are all keys that verify: give the new one beside the old while the channel changes over; one with its serial alone stays as it is stored. " +
-		"A replaced alipayPublicKey verifies for 7 more days, or no more at once with dropOldKeys. A change of keys is audited and raises the alert MerchantKeyChanged. " +
+		"A replaced alipayPublicKey verifies for 7 more days, or no more at once with dropOldKeys. " +
+		"appCertificate, alipayRootCertificate and alipayCertificates have an account of Alipay work with certificates, appCertificate null with the public key again; what verified before does so for 7 more days. " +
+		"Certificates of Alipay are chosen by their serial number and join the stored ones; one that is not known is asked for at Alipay, checked against the root and kept. " +
+		"A change of keys is audited and raises the alert MerchantKeyChanged. " +
 		"appId and mchId are fixed once payments ran over the account."
 	register(s, update, p.update)
 	register(s, op("deleteMerchant", http.MethodDelete, "/{merchantId}", "Delete a merchant account and forget its keys", evcs.CodeMerchantNotFound, evcs.CodePaymentState), p.remove)
@@ -105,6 +108,7 @@ func (p Merchants) create(ctx context.Context, a *evcs.Actor, in *struct{ Body a
 	m, err := p.Write.Create(ctx, a, owner, payment.MerchantChange{
 		Channel: b.Channel, Name: &b.Name, Mode: b.Mode, AppID: &b.AppID, SellerID: b.SellerID, MchID: b.MchID, MerchantSerialNo: b.MerchantSerialNo,
 		FeeRate: (*evcs.UnitPrice)(b.FeeRate), Enabled: boolOfFlag(b.Status), PrivateKey: &b.PrivateKey, AlipayPublicKey: b.AlipayPublicKey,
+		AppCertificate: b.AppCertificate, AlipayRoot: b.AlipayRootCertificate, AlipayCertificates: orZero(b.AlipayCertificates),
 		APIV3Key: b.APIV3Key, PlatformKeys: platformKeys(b.PlatformKeys),
 	})
 	if err != nil {
@@ -130,10 +134,14 @@ func (p Merchants) update(ctx context.Context, a *evcs.Actor, in *updateMerchant
 	n := payment.MerchantChange{
 		Channel: orZero(b.Channel), Name: b.Name, Mode: b.Mode, AppID: b.AppID, SellerID: b.SellerID.Ptr(), MchID: b.MchID.Ptr(), MerchantSerialNo: b.MerchantSerialNo.Ptr(),
 		FeeRate: (*evcs.UnitPrice)(b.FeeRate), Enabled: boolOfFlag(b.Status), PrivateKey: b.PrivateKey, AlipayPublicKey: b.AlipayPublicKey,
+		AppCertificate: b.AppCertificate.Ptr(), AlipayRoot: b.AlipayRootCertificate, AlipayCertificates: orZero(b.AlipayCertificates),
 		APIV3Key: b.APIV3Key, PlatformKeys: platformKeys(b.PlatformKeys), DropOldKeys: bool(orZero(b.DropOldKeys)), Version: b.Version,
 	}
 	if b.SellerID.Null && found.Channel == payment.ChannelAlipay {
 		n.SellerID = new(string)
+	}
+	if b.AppCertificate.Null && found.Channel == payment.ChannelAlipay {
+		n.AppCertificate = new(string)
 	}
 	m, err := p.Write.Change(ctx, a, found.Tenant, in.MerchantID, n)
 	if err != nil {
@@ -192,11 +200,13 @@ func (p Merchants) merchantJSON(m payment.Merchant) api.Merchant {
 	out := api.Merchant{
 		MerchantID: int64(m.ID), TenantID: int64(m.Tenant), Channel: m.Channel, Name: m.Name, Mode: m.Mode, AppID: textOrNil(account.AppID),
 		SellerID: textOrNil(account.SellerID), MchID: textOrNil(account.MchID), MerchantSerialNo: textOrNil(account.MerchantSerialNo),
-		FeeRate: api.Price(m.FeeRate), Status: api.Flag(m.Enabled), CallbackURL: textOrNil(p.Write.CallbackURL(&m)), Secrets: make(map[string]api.SecretShown),
+		FeeRate: api.Price(m.FeeRate), Status: api.Flag(m.Enabled), CallbackURL: textOrNil(p.Write.CallbackURL(&m)), KeyMode: textOrNil(m.KeyMode()), Secrets: make(map[string]api.MerchantSecret),
 		CertificateExpireTime: api.AtOrNil(m.CertificateExpires()), CreateTime: api.At(m.CreatedAt), Version: m.Version,
 	}
 	for _, s := range m.SecretNotes() {
-		out.Secrets[s.Name] = api.SecretShown{Set: true, Fingerprint: textOrNil(s.Fingerprint), UpdatedTime: api.AtOrNil(s.UpdatedAt)}
+		out.Secrets[s.Name] = api.MerchantSecret{
+			Set: true, Fingerprint: textOrNil(s.Fingerprint), UpdatedTime: api.AtOrNil(s.UpdatedAt), ExpireTime: api.AtOrNil(s.ExpireAt),
+		}
 	}
 	return out
 }

@@ -257,6 +257,7 @@ func (g *Gateway) begin(order string) (string, error) {
 	if json.Unmarshal([]byte(f["biz_content"]), &b) != nil || b.ProductCode != "QUICK_MSECURITY_PAY" {
 		return "", ErrOrder
 	}
+	g.certified = f["app_cert_sn"] != ""
 	t, wrong := g.aliOrder("app", b, f["notify_url"])
 	if wrong != nil {
 		return "", ErrOrder
