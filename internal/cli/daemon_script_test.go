@@ -9,6 +9,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/evcs/evcs/internal/evcstest"
+	"github.com/evcs/evcs/internal/paygate"
 )
 
 // scriptKeys are key pairs for merchant accounts, made once.
@@ -17,6 +18,18 @@ var scriptKeys = sync.OnceValue(func() map[string]string {
 	files["own.pem"], files["own.pub.pem"] = evcstest.KeyPair()
 	_, files["channel.pem"] = evcstest.KeyPair()
 	_, files["next.pem"] = evcstest.KeyPair()
+	gate, err := paygate.NewKeys(present)
+	if err != nil {
+		panic(err)
+	}
+	account, err := gate.CertifiedMerchant()
+	if err != nil {
+		panic(err)
+	}
+	files["certified.json"] = string(account)
+	for name, text := range gate.Certificates() {
+		files[name] = string(text)
+	}
 	return files
 })
 

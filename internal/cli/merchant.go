@@ -29,6 +29,7 @@ func newMerchantGroup(e *env) *cobra.Command {
 				{"mchId", "MERCHANT NO", "商户号", nil},
 				{"status", "STATUS", "状态", enabled},
 				{"feeRate", "FEE RATE", "费率", nil},
+				{"keyMode", "KEYS", "密钥模式", nil},
 				{"certificateExpireTime", "CERT ENDS", "证书到期", nil},
 			},
 			filters: []filter{{"channel", "channel", "alipay, wechat, sandbox"}},
