@@ -121,7 +121,7 @@ func lastPart(err error) string {
 // remarks only, and a secret or key is left exactly as it is.
 func (x *exchange) checkText(at, text string, trim bool) string {
 	name := strings.ToLower(at[strings.LastIndexByte(at, '.')+1:])
-	for _, secret := range []string{"password", "secret", "token", "privatekey", "publickey", "apiv3key"} {
+	for _, secret := range []string{"password", "secret", "token", "privatekey", "publickey", "apiv3key", "appcertificate", "alipayrootcertificate", "alipaycertificates"} {
 		if strings.Contains(name, secret) {
 			return text
 		}

@@ -35,7 +35,8 @@ func TestSealedAnew(t *testing.T) {
 		for _, text := range []string{
 			`INSERT INTO totp (user_id, tenant_id, sealed, confirmed_at, last_step, recovery, created_at, version) VALUES (1, 1, '` + seal("totp") + `', 0, 0, '[]', 0, 1)`,
 			`INSERT INTO merchants (tenant_id, channel, name, mode, status, config, secrets, callback_token, fee_rate, created_at, updated_at, deleted_at, version)
-				VALUES (1, 'alipay', 'm', 'LIVE', 0, '{}', '{"k":{"version":1,"sealed":"` + seal("vault") + `"}}', 'T', 0, 0, 0, 0, 1)`,
+				VALUES (1, 'alipay', 'm', 'LIVE', 0, '{}', '{"privateKey":{"version":1,"sealed":"` + seal("vault") + `"},"appCertificate":{"version":1,"sealed":"` + seal("app") +
+				`"},"alipayRootCertificate":{"version":1,"sealed":"` + seal("root") + `"},"alipayCertificates/00ff":{"version":1,"sealed":"` + seal("theirs") + `"}}', 'T', 0, 0, 0, 0, 1)`,
 			`INSERT INTO webhooks (tenant_id, owner_id, name, url, types, include_descendants, enabled, sealed, last_success_at, last_error, claimed_until, created_at, updated_at, deleted_at, version)
 				VALUES (1, 1, 'w', '', '', FALSE, FALSE, '` + seal("hook") + `', 0, '', 0, 0, 0, 0, 1), (1, 1, 'gone', '', '', FALSE, FALSE, '', 0, '', 0, 0, 0, 1, 1)`,
 			`INSERT INTO notification_channels (tenant_id, type, name, recipients, url_shown, sealed, secret_print, secret_at, min_severity, quiet_from, quiet_to, group_seconds, repeat_minutes,
@@ -72,7 +73,7 @@ func TestSealedAnew(t *testing.T) {
 			return found
 		}
 		was, is := old.Keys()[0], both.Keys()[0]
-		if d := cmp.Diff(map[string]int64{is: 0, was: 8}, counts()); d != "" {
+		if d := cmp.Diff(map[string]int64{is: 0, was: 11}, counts()); d != "" {
 			t.Fatalf("before:\n%s", d)
 		}
 		rows, err := db.Sealed().SealedRows(ctx, "webhooks", auth.SealedRow{}, 10)
@@ -89,7 +90,7 @@ func TestSealedAnew(t *testing.T) {
 		if d := cmp.Diff(auth.Resealed{Rows: 7, Gone: []string{was}}, done); d != "" {
 			t.Errorf("sealed anew:\n%s", d)
 		}
-		if d := cmp.Diff(map[string]int64{is: 8, was: 0}, counts()); d != "" {
+		if d := cmp.Diff(map[string]int64{is: 11, was: 0}, counts()); d != "" {
 			t.Errorf("after:\n%s", d)
 		}
 		fresh, err := auth.NewSealer(two)
