@@ -119,7 +119,7 @@ func (a *account) find(ctx context.Context, sn string, who proven) (sdk.Verifier
 	if found, ok := a.known(sn); ok {
 		return found, nil
 	}
-	if !a.certified() || !snPattern.MatchString(sn) {
+	if !a.certified() || a.offline || !snPattern.MatchString(sn) {
 		return nil, errUnknown
 	}
 	select { // one at a time

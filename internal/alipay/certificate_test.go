@@ -285,6 +285,11 @@ func TestNamesThatNothingProvesAreAskedForSeldom(t *testing.T) {
 		}
 	}
 	before := v.calls.of(downloads)
+	live := v.m
+	live.ID, live.Mode = 9, payment.Live
+	if _, err := v.channel.Verify(t.Context(), live, renamed(t, n, strings.Repeat("0", 32))); !errors.Is(err, payment.ErrSignature) || v.calls.of(downloads) != before {
+		t.Errorf("an account of real money at a gateway without: %v", err)
+	}
 	sn := v.goOver(paygate.CertificateNew)
 	v.query("EV000000000000000000000PROBE")
 	if got := v.learned(); len(got) != 1 || got[0] != sn || v.calls.of(downloads) != before+1 {

@@ -70,6 +70,7 @@ type account struct {
 	now      func() time.Time
 	keep     func(ctx context.Context, m payment.Merchant, certificate, sn string) error
 	learning chan struct{} // full while a certificate is got
+	offline  bool          // the account must not go to the gateway, see reach
 
 	mu           sync.Mutex
 	made         *sdk.Client      // nil: to be made with the keys of now
@@ -98,7 +99,7 @@ func (c *Channel) build(m payment.Merchant) (*account, error) {
 	}
 	a := &account{
 		id: id, merchant: m, secrets: secrets, now: c.cfg.Now, keep: c.cfg.Keep, learning: make(chan struct{}, 1),
-		certificates: make(map[string]dated), missed: make(map[string]missed),
+		certificates: make(map[string]dated), missed: make(map[string]missed), offline: c.misled(m),
 	}
 	a.merchant.Secrets = nil
 	for _, k := range slices.Backward(secrets.PlatformKeys) {
@@ -146,12 +147,18 @@ var (
 // reach is account for a call to the channel: an account of real money does
 // not go to a gateway whose money is not real.
 func (c *Channel) reach(m payment.Merchant) (*account, error) {
-	if m.Mode == payment.Live && c.cfg.Guard.Loopback() {
+	if c.misled(m) {
 		return nil, evcs.WithDetail(payment.ErrNotConfigured, evcs.Detail{
 			ZH: "支付宝网关指向本机, 真实账户不可用", EN: "the gateway of Alipay is on this machine; an account of mode LIVE is not used with it",
 		}, map[string]any{"channel": payment.ChannelAlipay})
 	}
 	return c.account(m)
+}
+
+// misled reports whether calls of the account would go to a gateway whose money
+// is not real although the account's is.
+func (c *Channel) misled(m payment.Merchant) bool {
+	return m.Mode == payment.Live && c.cfg.Guard.Loopback()
 }
 
 // key is a public key of Alipay. It implements the library's Verifier, as do
