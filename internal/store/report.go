@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -258,12 +259,17 @@ func (v view) live(ctx context.Context) (bool, error) {
 	return live, err
 }
 
+// moneySums are what is summed of report_stations.
+func moneySums(live bool) []string {
+	if live {
+		return []string{"d.gross", "d.refund"}
+	}
+	return []string{"d.gross + d.sandbox_gross", "d.refund + d.sandbox_refund"}
+}
+
 // moneyColumns are the sums of report_stations that count.
 func moneyColumns(live bool) string {
-	if live {
-		return `CAST(SUM(d.gross) AS BIGINT), CAST(SUM(d.refund) AS BIGINT)`
-	}
-	return `CAST(SUM(d.gross + d.sandbox_gross) AS BIGINT), CAST(SUM(d.refund + d.sandbox_refund) AS BIGINT)`
+	return `CAST(SUM(` + strings.Join(moneySums(live), `) AS BIGINT), CAST(SUM(`) + `) AS BIGINT)`
 }
 
 func (v view) revenue(ctx context.Context, b report.Bounds) ([]report.Revenue, bool, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/evcs/evcs/internal/evcs"
@@ -64,16 +65,12 @@ func (v view) rank(ctx context.Context, whole report.Bounds, of func(evcs.Statio
 	}
 	if err := v.stretches(whole.First(), whole.Last(), func(f filter) error {
 		return v.q.rows(ctx, "read figures of stations", func(rows row) error {
-			var id evcs.StationID
-			var orders int64
-			var energy evcs.Energy
-			var gross, refund evcs.Money
+			var id, orders, energy, gross, refund int64 // without reflection
 			err := rows.Scan(&id, &orders, &energy, &gross, &refund)
-			r := of(id)
-			r.Orders, r.Energy, r.Revenue = r.Orders+orders, r.Energy+energy, r.Revenue+gross-refund
+			r := of(evcs.StationID(id))
+			r.Orders, r.Energy, r.Revenue = r.Orders+orders, r.Energy+evcs.Energy(energy), r.Revenue+evcs.Money(gross-refund)
 			return err
-		}, `SELECT d.station_id, CAST(SUM(d.orders) AS BIGINT), CAST(SUM(d.energy) AS BIGINT), `+moneyColumns(live)+`
-			FROM report_stations d`+f.where()+` GROUP BY d.station_id`, f.args...)
+		}, `SELECT d.station_id, `+v.q.sums("d.orders", "d.energy")+`, `+v.q.sums(moneySums(live)...)+` FROM report_stations d`+f.where()+v.q.by("d.station_id"), f.args...)
 	}); err != nil {
 		return err
 	}
@@ -94,6 +91,23 @@ func (v view) rank(ctx context.Context, whole report.Bounds, of func(evcs.Statio
 		return err
 	}
 	return v.rawMoney(ctx, whole, live, func(station evcs.StationID, _ int, gross, refund evcs.Money) { of(station).Revenue += gross - refund })
+}
+
+// sums are columns to be summed by what by is given. SQLite would sort the rows
+// for it, or look each up in a table of its own; adding them up here costs less.
+func (q querier) sums(columns ...string) string {
+	if !q.dollars {
+		return strings.Join(columns, ", ")
+	}
+	return `CAST(SUM(` + strings.Join(columns, `) AS BIGINT), CAST(SUM(`) + `) AS BIGINT)`
+}
+
+// by groups what sums sums.
+func (q querier) by(column string) string {
+	if !q.dollars {
+		return ""
+	}
+	return ` GROUP BY ` + column
 }
 
 func (v view) nameStations(ctx context.Context, list []report.StationRank) error {
@@ -140,12 +154,11 @@ func (v view) occupied(ctx context.Context, from, now time.Time) (map[evcs.Charg
 			f.add("d.charger_id IN (SELECT c.id FROM chargers c WHERE c.station_id = ?)", v.station)
 		}
 		return v.q.rows(ctx, "read use of chargers", func(rows row) error {
-			var id evcs.ChargerID
-			var ms int64
+			var id, ms int64 // without reflection
 			err := rows.Scan(&id, &ms)
-			sums[id] += ms
+			sums[evcs.ChargerID(id)] += ms
 			return err
-		}, `SELECT d.charger_id, CAST(SUM(d.occupied) AS BIGINT) FROM report_chargers d`+f.where()+` GROUP BY d.charger_id`, f.args...)
+		}, `SELECT d.charger_id, `+v.q.sums("d.occupied")+` FROM report_chargers d`+f.where()+v.q.by("d.charger_id"), f.args...)
 	})
 	if err != nil {
 		return nil, err
@@ -212,15 +225,15 @@ type orderSum struct {
 // orderSums reads whole days from the figures and the ends from the rows.
 func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.StationID]orderSum, error) {
 	sums := make(map[evcs.StationID]orderSum)
-	read := func(query string, f filter) error {
+	read := func(query string, f filter, by string) error {
 		return v.q.rows(ctx, "sum orders of stations", func(rows row) error {
-			var id evcs.StationID
-			var n orderSum
-			err := rows.Scan(&id, &n.orders, &n.energy, &n.amount, &n.net)
+			var station, orders, energy, amount, net int64 // without reflection
+			err := rows.Scan(&station, &orders, &energy, &amount, &net)
+			id := evcs.StationID(station)
 			have := sums[id]
-			sums[id] = orderSum{have.orders + n.orders, have.energy + n.energy, have.amount + n.amount, have.net + n.net}
+			sums[id] = orderSum{have.orders + orders, have.energy + evcs.Energy(energy), have.amount + evcs.Money(amount), have.net + evcs.Money(net)}
 			return err
-		}, query+f.where()+` GROUP BY 1`, f.args...)
+		}, query+f.where()+by, f.args...)
 	}
 	const ofOrders = `SELECT o.station_id, COUNT(*), CAST(SUM(CASE WHEN o.status = 0
 			THEN COALESCE((SELECT s.energy FROM sessions s WHERE s.id = o.session_id AND s.tenant_id = o.tenant_id), o.energy) ELSE o.energy END) AS BIGINT), CAST(SUM(o.amount) AS BIGINT),
@@ -233,7 +246,7 @@ func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.Stati
 		f.scope("o.tenant_id", v.scope)
 		f.add("o.started_at >= ? AND o.started_at < ?", evcs.Millis(from), evcs.Millis(to))
 		f.add("o.status <> 2")
-		return read(ofOrders, f)
+		return read(ofOrders, f, ` GROUP BY 1`)
 	}
 	first, last := report.DayOf(from, from.Location()), report.DayOf(to, to.Location())
 	if first.Before(from) {
@@ -249,15 +262,14 @@ func (v view) orderSums(ctx context.Context, from, to time.Time) (map[evcs.Stati
 		return nil, err
 	}
 	if err := v.stretches(first, last, func(f filter) error {
-		return read(`SELECT d.station_id, CAST(SUM(d.orders) AS BIGINT), CAST(SUM(d.order_energy) AS BIGINT), CAST(SUM(d.order_amount) AS BIGINT),
-			CAST(SUM(d.order_net) AS BIGINT) FROM report_stations d`, f)
+		return read(`SELECT d.station_id, `+v.q.sums("d.orders", "d.order_energy", "d.order_amount", "d.order_net")+` FROM report_stations d`, f, v.q.by("d.station_id"))
 	}); err != nil {
 		return nil, err
 	}
 	return sums, v.raw("o", "o.station_id", func(f filter) error {
 		f.add("o.started_at + 0 >= ? AND o.started_at + 0 < ?", evcs.Millis(first), evcs.Millis(last))
 		f.add("o.status <> 2")
-		return read(ofOrders, f)
+		return read(ofOrders, f, ` GROUP BY 1`)
 	})
 }
 
