@@ -98,7 +98,7 @@ func TestTheCommandChangesTheCertificate(t *testing.T) {
 	t.Parallel()
 	g, server := gateway(t)
 	var out, errs bytes.Buffer
-	if code := Command(t.Context(), []string{"certificate", "--gateway", server.URL}, &out, &errs, time.Now); code != 0 || !strings.Contains(out.String(), "BEGIN CERTIFICATE") {
+	if code := Command(t.Context(), []string{"certificate", "--gateway", server.URL}, &out, &errs, time.Now, nil); code != 0 || !strings.Contains(out.String(), "BEGIN CERTIFICATE") {
 		t.Errorf("%d %s %s", code, out.String(), errs.String())
 	}
 	g.mu.Lock()
@@ -107,7 +107,7 @@ func TestTheCommandChangesTheCertificate(t *testing.T) {
 	if !changed {
 		t.Error("Alipay signs with the old one")
 	}
-	if code := Command(t.Context(), []string{"certificate", "worse", "--gateway", server.URL}, &out, &errs, time.Now); code != 1 || !strings.Contains(errs.String(), "not known") {
+	if code := Command(t.Context(), []string{"certificate", "worse", "--gateway", server.URL}, &out, &errs, time.Now, nil); code != 1 || !strings.Contains(errs.String(), "not known") {
 		t.Errorf("%d %s", code, errs.String())
 	}
 }

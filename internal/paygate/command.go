@@ -209,8 +209,9 @@ func newFault() *cobra.Command {
 func newCertificate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "certificate [KIND]", Short: "Have Alipay sign with another certificate, which is printed", Args: cobra.MaximumNArgs(1),
-		Long: "Accounts in certificate mode see it in the next answer or notification. KIND is new, or one that must not be trusted: " +
-			strings.Join(CertificateKinds()[1:], ", ") + ".",
+		Long: "Accounts in certificate mode see it in the next answer or notification; all kinds but the first must not be trusted. KIND is one of: " +
+			strings.Join(CertificateKinds(), ", "),
+		Example: "  evcsctl gateway certificate new",
 	}
 	to := flagURL(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
