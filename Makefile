@@ -52,7 +52,7 @@ vet:
 .PHONY: test
 test: fmt-check vet ## Everything CI runs: both engines, race detector, whole program, CLI scripts, documents, lint
 	@mkdir -p $(BIN) && rm -f $(SESSION)
-	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 EVCS_TEST_RECORD=$(SESSION) go test -race -shuffle=on -timeout 20m ./...
+	scripts/with-compiler scripts/with-postgres env CGO_ENABLED=1 EVCS_REQUIRE_POSTGRES=1 EVCS_TEST_RECORD=$(SESSION) go test -race -shuffle=on -timeout 40m ./...
 	$(MAKE) build
 	scripts/openapi-check $(SESSION)
 	$(MAKE) lint

@@ -151,7 +151,8 @@ func (b *Bank) Refund(ctx context.Context, m payment.Merchant, r payment.RefundR
 		if !errors.Is(err, payment.ErrNotFound) {
 			return err
 		}
-		if done, err = b.payBack(ctx, books, m, r); err != nil {
+		var made bool
+		if done, made, err = b.payBack(ctx, books, m, r); err != nil || made {
 			return err
 		}
 		return books.InsertTrade(ctx, scope, &done)
@@ -159,35 +160,40 @@ func (b *Bank) Refund(ctx context.Context, m payment.Merchant, r payment.RefundR
 	return refundAnswer(done), err
 }
 
-func (b *Bank) payBack(ctx context.Context, books payment.SandboxBooks, m payment.Merchant, r payment.RefundRequest) (payment.SandboxTrade, error) {
+// payBack words a refund that is to be made; made: another call with its number
+// has made it since the caller looked.
+func (b *Bank) payBack(ctx context.Context, books payment.SandboxBooks, m payment.Merchant, r payment.RefundRequest) (refund payment.SandboxTrade, made bool, err error) {
 	scope := evcs.Only(m.Tenant)
 	paid, err := books.Trade(ctx, scope, r.TradeNo)
 	if errors.Is(err, payment.ErrNotFound) || err == nil && (paid.State != payment.TradePaid || paid.Refund) {
-		return paid, refuse("TRADE_NOT_PAID", "there is no such paid trade")
+		return paid, false, refuse("TRADE_NOT_PAID", "there is no such paid trade")
 	}
 	if err != nil {
-		return paid, err
+		return paid, false, err
 	}
 	// The version of the payment's row serialises refunds of one payment.
 	if err := books.UpdateTrade(ctx, scope, &paid); err != nil {
-		return paid, err
+		return paid, false, err
 	}
 	before, err := books.RefundsOf(ctx, scope, r.TradeNo)
 	if err != nil {
-		return paid, err
+		return paid, false, err
 	}
 	left := paid.Amount
 	for _, each := range before {
+		if each.Number == r.RefundNo && each.Amount == r.Amount {
+			return each, true, nil
+		}
 		left -= each.Amount
 	}
 	if r.Amount <= 0 || r.Amount > left {
-		return paid, refuse("NOT_ENOUGH", "more than was paid cannot be refunded")
+		return paid, false, refuse("NOT_ENOUGH", "more than was paid cannot be refunded")
 	}
 	now := b.Clock.Now()
 	return payment.SandboxTrade{
 		Number: r.RefundNo, Tenant: m.Tenant, Refund: true, Parent: r.TradeNo, ChannelNo: channelNo(m, r.RefundNo), Amount: r.Amount,
 		State: payment.TradePaid, DoneAt: now, CreatedAt: now,
-	}, nil
+	}, false, nil
 }
 
 func refundAnswer(t payment.SandboxTrade) payment.RefundAnswer {
