@@ -161,7 +161,8 @@ func (a *account) known(sn string) (sdk.Verifier, bool) {
 	return found, ok
 }
 
-// mayAsk says why a certificate is not to be asked for now; nil: it may be.
+// mayAsk returns why a certificate must not be asked for at this moment, or nil
+// when it may.
 func (a *account) mayAsk(sn string, who proven) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
