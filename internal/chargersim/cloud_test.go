@@ -120,12 +120,7 @@ func TestCloudOwnBill(t *testing.T) {
 			return 1234
 		}})
 		await(t, c, Connected)
-		must(t, c.StartLocal(t.Context(), 1, "TAG"))
-		await(t, c, Charging(1))
-		pass(5*time.Minute + time.Second)
-		must(t, c.Inject(t.Context(), FaultLostAnswer))
-		must(t, c.StopLocal(t.Context(), 1))
-		await(t, c, Idle(1))
+		fiveMinutes(t, c, FaultLostAnswer)
 		end()
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -140,6 +135,19 @@ func TestCloudOwnBill(t *testing.T) {
 	})
 }
 
+// fiveMinutes is five minutes of charging; the fault comes before the stop.
+func fiveMinutes(t *testing.T, c *Charger, f Fault) {
+	t.Helper()
+	must(t, c.StartLocal(t.Context(), 1, "TAG"))
+	await(t, c, Charging(1))
+	pass(5*time.Minute + time.Second)
+	if f != "" {
+		must(t, c.Inject(t.Context(), f))
+	}
+	must(t, c.StopLocal(t.Context(), 1))
+	await(t, c, Idle(1))
+}
+
 // TestCloudWrongBill: the fault has the stop say what the charger reckons, the
 // same in every repeat; without it nothing is said.
 func TestCloudWrongBill(t *testing.T) {
@@ -152,14 +160,7 @@ func TestCloudWrongBill(t *testing.T) {
 			if i == 1 {
 				must(t, c.Inject(t.Context(), FaultWrongBill))
 			}
-			must(t, c.StartLocal(t.Context(), 1, "TAG"))
-			await(t, c, Charging(1))
-			pass(5*time.Minute + time.Second)
-			if i == 1 {
-				must(t, c.Inject(t.Context(), FaultLostAnswer))
-			}
-			must(t, c.StopLocal(t.Context(), 1))
-			await(t, c, Idle(1))
+			fiveMinutes(t, c, []Fault{"", FaultLostAnswer}[i])
 		}
 		end()
 		s.mu.Lock()

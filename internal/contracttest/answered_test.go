@@ -1,7 +1,6 @@
 package contracttest
 
 import (
-	"encoding/base64"
 	"encoding/csv"
 	"net/http"
 	"net/http/httptest"
@@ -243,25 +242,17 @@ func TestEveryRuleAndChannelOfVersion1(t *testing.T) {
 func TestEveryChargePointIsUpgraded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	device := w.name("CP-")
-	id := made(t, w.admin.OK(t, "POST", "/api/charger", object{
-		"stationId": w.station, "chargerCode": device, "chargerName": device, "deviceId": device, "protocol": "OCPP16", "chargerType": 1,
-		"ratedPower": 60, "gunCount": 1,
-	}), "chargerId")
-	secret := text(t, w.admin.OK(t, "POST", evcstest.Path("/api/charger/%d/credential", id), object{}), "secret")
-	at := w.d.DeviceURL + "/ocpp/" + device
+	p := w.newChargePoint(t)
 	dial := func(secret string) (*websocket.Conn, judge.Exchange) {
 		t.Helper()
-		header := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(device+":"+secret))}}
-		dialer := websocket.Dialer{Subprotocols: []string{"ocpp1.6"}}
-		conn, answer, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(at, "http"), header)
+		conn, answer, err := p.dial(t, secret)
 		if answer == nil {
 			t.Fatal(err)
 		}
 		answer.Body.Close() // of a refusal it is in memory, else it is the connection's
-		return conn, judge.Exchange{Method: "GET", URL: at, Header: header, Status: answer.StatusCode, AnswerHeader: answer.Header}
+		return conn, judge.Exchange{Method: "GET", URL: p.address, Header: p.header, Status: answer.StatusCode, AnswerHeader: answer.Header}
 	}
-	conn, e := dial(secret)
+	conn, e := dial(p.secret)
 	judge.Committed(t).Check(t, e, judge.Exact)
 	if e.Status != http.StatusSwitchingProtocols || conn.Subprotocol() != "ocpp1.6" {
 		t.Fatalf("%d %q", e.Status, conn.Subprotocol())

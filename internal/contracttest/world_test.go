@@ -154,8 +154,14 @@ func (w *world) online(t *testing.T) *charger {
 	return c
 }
 
-// silent is a charger that is connected and answers nothing it is asked.
-func (w *world) silent(t *testing.T) int64 {
+// chargePoint is a charger of OCPP 1.6 and where it connects.
+type chargePoint struct {
+	id              int64
+	address, secret string
+	header          http.Header // of the last dial
+}
+
+func (w *world) newChargePoint(t *testing.T) *chargePoint {
 	t.Helper()
 	device := w.name("CP-")
 	id := made(t, w.admin.OK(t, "POST", "/api/charger", object{
@@ -163,9 +169,23 @@ func (w *world) silent(t *testing.T) int64 {
 		"ratedPower": 60, "gunCount": 1,
 	}), "chargerId")
 	secret := text(t, w.admin.OK(t, "POST", evcstest.Path("/api/charger/%d/credential", id), object{}), "secret")
-	header := http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(device+":"+secret))}}
+	return &chargePoint{id: id, address: w.d.DeviceURL + "/ocpp/" + device, secret: secret}
+}
+
+// dial connects with a secret. Of a refusal the answer's body is in memory.
+func (p *chargePoint) dial(t *testing.T, secret string) (*websocket.Conn, *http.Response, error) {
+	t.Helper()
+	device := p.address[strings.LastIndexByte(p.address, '/')+1:]
+	p.header = http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(device+":"+secret))}}
 	dialer := websocket.Dialer{Subprotocols: []string{"ocpp1.6"}}
-	conn, answer, err := dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(w.d.DeviceURL, "http")+"/ocpp/"+device, header)
+	return dialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(p.address, "http"), p.header)
+}
+
+// silent is a charger that is connected and answers nothing it is asked.
+func (w *world) silent(t *testing.T) int64 {
+	t.Helper()
+	p := w.newChargePoint(t)
+	conn, answer, err := p.dial(t, p.secret)
 	if err != nil {
 		t.Fatalf("%v %v", err, answer)
 	}
@@ -183,7 +203,7 @@ func (w *world) silent(t *testing.T) int64 {
 			}
 		}
 	}
-	return id
+	return p.id
 }
 
 // told is the answer of the device port.

@@ -34,7 +34,8 @@ func (s LiveRows) Mark(ctx context.Context) (int64, error) {
 
 var errNoMark = fmt.Errorf("the sequence %q is missing: the schema is damaged", settingsSequence)
 
-// KeepCharger implements station.Live. No column of an index is in it.
+// KeepCharger implements station.Live. Of the columns of indexes only the status
+// is in it.
 func (s LiveRows) KeepCharger(ctx context.Context, c *station.Charger) error {
 	n, err := s.q.alter(ctx, "keep charger", `
 		UPDATE chargers SET protocol = ?, brand = ?, model = ?, status = ?, fault_code = ?, fault_detail = ?, fault_since = ?, connected = ?,
