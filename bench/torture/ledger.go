@@ -51,6 +51,26 @@ func (t *torture) openDatabase() (*sql.DB, error) {
 	return sql.Open(sqlite, "file:"+files[0]+"?mode=ro&_pragma=busy_timeout(10000)")
 }
 
+// sandboxState is what the sandbox and the platform hold of a payment that is
+// not paid in time, for the report.
+func (t *torture) sandboxState(ctx context.Context, tradeNo string) string {
+	db, err := t.openDatabase()
+	if err != nil {
+		return err.Error()
+	}
+	defer db.Close() // only read
+	var state, outcome string
+	var notifyAt, notified, version, status, asked, queries int64
+	err = db.QueryRowContext(ctx, `SELECT b.state, b.outcome, b.notify_at, b.notified, b.version, p.status, p.last_query_at, p.queries
+		FROM sandbox_trades b JOIN payments p ON p.trade_no = b.trade_no WHERE b.trade_no = '`+tradeNo+"'").
+		Scan(&state, &outcome, &notifyAt, &notified, &version, &status, &asked, &queries)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("the sandbox has it %s, %s, notified %d times, to be notified at %d, version %d; the platform %d, asked %d times, last at %d; now it is %d",
+		state, outcome, notified, notifyAt, version, status, queries, asked, t.clock.Now().UnixMilli())
+}
+
 // compareJournal has the platform compare its journal with everything that it
 // books, and with its seals.
 func (v *verifier) compareJournal(ctx context.Context) error {

@@ -258,7 +258,7 @@ func (l *till) pay(ctx context.Context, order int64, tradeNo string) (api.Paymen
 	deadline := probe.Monotonic() + patience
 	for p.Status != api.PaymentSuccess {
 		if probe.Monotonic() > deadline {
-			return p, fmt.Errorf("it was not paid within %v", patience)
+			return p, fmt.Errorf("it was not paid within %v: %s", patience, l.t.sandboxState(ctx, tradeNo))
 		}
 		err := until(ctx, l.t.admin, http.MethodGet, "/api/payment/query/"+tradeNo+"?refresh=auto", "", nil, &p)
 		if err != nil {
